@@ -1,0 +1,144 @@
+"""Settings and Paths, read once from a TOML file and the environment. Nothing below this module reads either.
+
+Order of precedence: environment (``RLM_MCP_*``), ``$RLM_MCP_HOME/config.toml``, the defaults here.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from rlm_mcp.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, with its default. ``RLM_MCP_<NAME>`` in the environment sets ``<name>``."""
+
+    brief_tokens: int = 4_000
+    """Size of a Brief, in tokens (500 to 20,000)."""
+    tail_tokens: int = 8_000
+    """Latest messages kept verbatim behind the Brief at a swap in Claude Code, in tokens (0 to 100,000)."""
+    search_tokens: int = 1_000
+    """Size of a search answer, in tokens (100 to 20,000)."""
+    read_tokens: int = 8_000
+    """Size of one read, in tokens (100 to 100,000)."""
+    keep_raw: bool = True
+    """Keep the client's raw records, compressed, so that a transcript can be given back byte for byte."""
+    busy_seconds: float = 10.0
+    """How long to wait for another process's write, in seconds."""
+    hook_seconds: float = 3.0
+    """How long a hook may take to write, in seconds; past that it answers from what is stored."""
+
+
+_LIMITS = {
+    "brief_tokens": (500, 20_000),
+    "tail_tokens": (0, 100_000),
+    "search_tokens": (100, 20_000),
+    "read_tokens": (100, 100_000),
+    "busy_seconds": (0.1, 600.0),
+    "hook_seconds": (0.1, 60.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where everything of ours lies; all below ``home``."""
+
+    home: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite index."""
+        return self.home / "store.db"
+
+    @property
+    def sessions(self) -> Path:
+        """Text logs, ``<session key>.log``."""
+        return self.home / "sessions"
+
+    @property
+    def raw(self) -> Path:
+        """Compressed raw records, ``<source number>.raw``; never indexed."""
+        return self.home / "raw"
+
+    @property
+    def payloads(self) -> Path:
+        """Images and documents by hash; never indexed."""
+        return self.home / "payloads"
+
+    @property
+    def live(self) -> Path:
+        """What SessionStart hooks leave for servers: ``<client>-<process id>.json``."""
+        return self.home / "live"
+
+    @property
+    def own_log(self) -> Path:
+        """One line per hook failure and warning."""
+        return self.home / "rlm-mcp.log"
+
+    @property
+    def settings_file(self) -> Path:
+        """The user's TOML file; need not exist."""
+        return self.home / "config.toml"
+
+
+def read_paths(environ: Mapping[str, str] | None = None) -> Paths:
+    """Paths below ``RLM_MCP_HOME``, or ``~/.rlm-mcp`` where that is not set."""
+    env = os.environ if environ is None else environ
+    named = env.get("RLM_MCP_HOME", "")
+    home = Path(named).expanduser() if named else Path(env.get("HOME") or Path.home()) / ".rlm-mcp"
+    return Paths(home=home.absolute())
+
+
+def read_settings(paths: Paths, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings of file and environment.
+
+    Raises:
+        UsageError: the file is not TOML, a name is unknown, or a value has the wrong type or lies outside its limits.
+    """
+    env = os.environ if environ is None else environ
+    settings = Settings()
+    known = {f.name: type(getattr(settings, f.name)) for f in fields(Settings)}
+    found: dict[str, object] = {}
+    try:
+        found = tomllib.loads(paths.settings_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        found = {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{str(paths.settings_file)!r} cannot be read as TOML ({error}); mend or remove it") from error
+    for name in found:
+        if name not in known:
+            raise UsageError(
+                f"{str(paths.settings_file)!r} sets {name!r}, which is no setting; known: {', '.join(sorted(known))}"
+            )
+    values: dict[str, int | float | bool] = {}
+    for name, kind in known.items():
+        variable = f"RLM_MCP_{name.upper()}"
+        if variable in env:
+            values[name] = _parse(env[variable], kind, variable)
+        elif name in found:
+            values[name] = _parse(str(found[name]), kind, f"{name} in {paths.settings_file}")
+    return replace(settings, **values)  # type: ignore[arg-type]  # fields() types are checked by _parse
+
+
+def _parse(value: str, kind: type, where: str) -> int | float | bool:
+    name = where.split(" ")[0].removeprefix("RLM_MCP_").lower()
+    if kind is bool:
+        lowered = value.strip().lower()
+        if lowered in {"1", "true", "yes", "on"}:
+            return True
+        if lowered in {"0", "false", "no", "off"}:
+            return False
+        raise UsageError(f"{where} is {value!r}; write true or false")
+    try:
+        number = kind(value)
+    except ValueError as error:
+        raise UsageError(f"{where} is {value!r}; write a number") from error
+    low, high = _LIMITS[name]
+    if not low <= number <= high:
+        raise UsageError(f"{where} is {value!r}; it must lie between {low:,} and {high:,}")
+    return number  # type: ignore[no-any-return]  # int or float by construction

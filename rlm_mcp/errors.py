@@ -1,0 +1,82 @@
+"""Every error rlm_mcp raises on purpose, in one tree.
+
+::
+
+    RlmError                      anything a caller may want to catch
+    |- UsageError                 the caller asked for something that cannot be (a user's mistake)
+    |  |- RefError                a Ref that does not parse, or points at nothing
+    |  |- QueryError              a query or filter that cannot be run
+    |  `- SessionNotFound         no Session fits what was asked
+    |- TranscriptError            a client's file cannot be read
+    |  |- TranscriptMissing       it is not there, or is not a regular file
+    |  `- UnknownFormat           it is there, but no Reader knows it
+    |- StoreError                 our own files
+    |  |- StoreBusy               another process held the write lock too long
+    |  |- StoreFull               the disk or quota is full
+    |  |- StoreDamaged            log and index disagree; ``rlm-mcp ingest --rebuild`` heals it
+    |  `- StoreTooNew             written by a later version of rlm_mcp
+    |- ClientError                a Client program, its settings or its plugin refuse
+    `- ProcessError               a child process failed, ran too long or printed too much
+
+Each message names the value (``!r``) and the cure.
+"""
+
+
+class RlmError(Exception):
+    """Root of the tree."""
+
+
+class UsageError(RlmError):
+    """The caller's mistake; shown without a traceback."""
+
+
+class RefError(UsageError):
+    """A Ref does not parse or resolves to nothing."""
+
+
+class QueryError(UsageError):
+    """A query, pattern or filter cannot be run."""
+
+
+class SessionNotFound(UsageError):
+    """No Session fits what was asked for."""
+
+
+class TranscriptError(RlmError):
+    """A client's transcript cannot be read."""
+
+
+class TranscriptMissing(TranscriptError):
+    """The transcript is not there, not a regular file, or not readable."""
+
+
+class UnknownFormat(TranscriptError):
+    """No Reader recognises the file."""
+
+
+class StoreError(RlmError):
+    """Our own files cannot be used."""
+
+
+class StoreBusy(StoreError):
+    """Another process held the store's write lock for too long."""
+
+
+class StoreFull(StoreError):
+    """The disk or quota under the store is full."""
+
+
+class StoreDamaged(StoreError):
+    """Log and index disagree."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a later version of rlm_mcp."""
+
+
+class ClientError(RlmError):
+    """A Client program, its settings or its plugin refuse."""
+
+
+class ProcessError(RlmError):
+    """A child process failed, ran too long or printed too much."""
