@@ -1,0 +1,5 @@
+"""The command line, for people."""
+
+
+def main() -> None:
+    """Run the command line."""
