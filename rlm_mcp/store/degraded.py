@@ -46,7 +46,7 @@ def mark(paths: Paths, client_session: str, reason: str, time: float) -> None:
         os.write(descriptor, json.dumps(content).encode())
     finally:
         os.close(descriptor)
-    os.replace(draft, target)
+    draft.replace(target)
 
 
 def read(paths: Paths) -> tuple[Mark, ...]:
@@ -64,15 +64,14 @@ def clear(paths: Paths, client_session: str) -> None:
 
 def _path(paths: Paths, client_session: str) -> Path:
     plain = _PLAIN.fullmatch(client_session) is not None
-    name = client_session if plain else "x-" + hashlib.sha256(client_session.encode("utf-8", "replace")).hexdigest()[:16]
+    digest = hashlib.sha256(client_session.encode("utf-8", "replace")).hexdigest()
+    name = client_session if plain else f"x-{digest[:16]}"
     return paths.live / f"degraded-{name}.json"
 
 
 def _read(path: Path) -> Mark:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Mark(
-            client_session=str(found["client_session"]), reason=str(found["reason"]), time=float(found["time"])
-        )
+        return Mark(client_session=str(found["client_session"]), reason=str(found["reason"]), time=float(found["time"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Mark(client_session="", reason=f"unreadable mark {path.name!r}", time=0.0)

@@ -1,0 +1,48 @@
+"""Fitting lines into a token budget: narrower lines first, fewer lines last, and what is left out is counted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rlm_mcp.text import estimate_tokens
+
+Line = Callable[[int], str]
+"""A line written for a width in characters."""
+
+_LADDER = (1200, 600, 400, 280, 200, 150, 110, 84)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """Lines that fit."""
+
+    lines: tuple[str, ...]
+    tokens: int
+    left_out: int
+    """How many lines there was no room for."""
+
+
+def fit(lines: Sequence[Line], max_tokens: int, *, narrowest: int = 84) -> Fitted:
+    """As many of ``lines``, in order, as fit ``max_tokens``: all of them at the widest width that lets all fit, else
+    the first of them at the narrowest."""
+    for width in _LADDER:
+        if width < narrowest:
+            break
+        fitted = _at(lines, width, max_tokens)
+        if fitted.left_out == 0:
+            return fitted
+    return _at(lines, narrowest, max_tokens)
+
+
+def _at(lines: Sequence[Line], width: int, max_tokens: int) -> Fitted:
+    kept: list[str] = []
+    tokens = 0
+    for line in lines:
+        written = line(width)
+        cost = estimate_tokens(written) + 1
+        if tokens + cost > max_tokens:
+            break
+        kept.append(written)
+        tokens += cost
+    return Fitted(lines=tuple(kept), tokens=tokens, left_out=len(lines) - len(kept))

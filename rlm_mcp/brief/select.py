@@ -1,0 +1,195 @@
+"""What a Brief says, section by section, the most valuable first within each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rlm_mcp.brief.fit import Line
+from rlm_mcp.brief.lines import View, edit_group_line, fact_line, read_group_line
+from rlm_mcp.brief.material import Material, TurnLine
+from rlm_mcp.store.facts import FactRow
+from rlm_mcp.text import one_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A heading and its lines, the most valuable first."""
+
+    title: str
+    kinds: tuple[str, ...]
+    """The kinds of Fact it speaks of, for the loss report."""
+    lines: Sequence[Line]
+    total: int
+    """How many there are in all (``lines`` may be bounded)."""
+    share: float
+    """Of the room, when room is short."""
+    narrowest: int = 84
+    """Characters below which its lines no longer say what they must."""
+
+
+_OPEN_TODO = {"in_progress": 0, "pending": 1, "completed": 2, "cancelled": 3}
+_TURN_WORDS = (
+    ("edit", "edits"),
+    ("command", "commands"),
+    ("failed", "failed"),
+    ("error", "error lines"),
+    ("decision", "decisions"),
+    ("commit", "commits"),
+)
+
+
+def sections(material: Material) -> list[Section]:
+    """Every section that has something to say, in the order they stand in the Brief."""
+    view = View(cwd=material.cwd, session_key=material.session_key)
+    built = [
+        _facts(material, view, "User's rules and corrections, verbatim", ("constraint", "correction"), 0.14, narrowest=200),
+        _plan(material, view),
+        _todos(material, view),
+        _facts(material, view, "Tests, latest outcome", ("test", "failing_test"), 0.06),
+        _facts(material, view, "Open errors, verbatim", ("error",), 0.1, narrowest=110),
+        _edits(material, view),
+        _commands(material, view),
+        _facts(material, view, "Decisions", ("decision",), 0.09, narrowest=140),
+        _facts(material, view, "Commits and pull requests", ("commit", "pull_request"), 0.04),
+        _facts(material, view, "Questions and sub-agent tasks", ("question", "task"), 0.05),
+        _reads(material, view),
+        _values(material),
+        _turns(material),
+    ]
+    return [_focused(section, material.focus) for section in built if section.lines]
+
+
+def _facts(
+    material: Material, view: View, title: str, kinds: tuple[str, ...], share: float, *, narrowest: int = 84
+) -> Section:
+    rows = [row for kind in kinds for row in material.facts.get(kind, ())]
+    return Section(
+        title=title,
+        kinds=kinds,
+        lines=[_line(row, view) for row in rows],
+        total=sum(material.totals.get(kind, 0) for kind in kinds),
+        share=share,
+        narrowest=narrowest,
+    )
+
+
+def _line(row: FactRow, view: View) -> Line:
+    return lambda width: "- " + fact_line(row, replace(view, width=width))
+
+
+def _plan(material: Material, view: View) -> Section:
+    rows = list(material.facts.get("plan", ()))[:1]
+    asks = [ask.text for ask in (material.first_ask, material.latest_ask) if ask is not None]
+    rows = [row for row in rows if not any(row.text[:200] in ask for ask in asks)]  # it stands in the ask already
+    return Section(
+        title="Plan",
+        kinds=("plan",),
+        lines=[_plan_line(row, view) for row in rows],
+        total=len(rows),
+        share=0.1,
+        narrowest=400,
+    )
+
+
+def _plan_line(row: FactRow, view: View) -> Line:
+    ref = view.ref(row.session_key, row.seq)
+    return lambda width: f"- {row.status or 'stated'}: {one_line(row.text, width * 3)} {ref}"
+
+
+def _todos(material: Material, view: View) -> Section:
+    rows = sorted(material.facts.get("todo", ()), key=lambda row: (_OPEN_TODO.get(row.status, 1), row.seq))
+    return Section(
+        title="Todos ([~] in progress, [ ] open, [x] done)",
+        kinds=("todo",),
+        lines=[_line(row, view) for row in rows],
+        total=material.totals.get("todo", 0),
+        share=0.07,
+        narrowest=60,
+    )
+
+
+def _edits(material: Material, view: View) -> Section:
+    return Section(
+        title="Files edited (lines added-removed)",
+        kinds=("edit", "symbol"),
+        lines=[
+            (lambda width, group=group: "- " + edit_group_line(  # type: ignore[misc]
+                group, replace(view, width=width), material.symbols.get(group.subject, ())
+            ))
+            for group in material.edits
+        ],
+        total=material.totals.get("edit", 0),
+        share=0.17,
+        narrowest=40,
+    )
+
+
+def _reads(material: Material, view: View) -> Section:
+    edited_at = {group.subject: group.last_seq for group in material.edits}
+    only_read = [group for group in material.reads if group.subject not in edited_at]
+    return Section(
+        title="Files read, not edited",
+        kinds=("read",),
+        lines=[
+            (lambda width, group=group: "- " + read_group_line(group, replace(view, width=width), edited_at))  # type: ignore[misc]
+            for group in only_read
+        ],
+        total=max(0, material.totals.get("read", 0) - (len(material.reads) - len(only_read))),
+        share=0.11,
+        narrowest=40,
+    )
+
+
+def _commands(material: Material, view: View) -> Section:
+    rows = sorted(material.facts.get("command", ()), key=lambda row: (row.status != "failed", -row.seq))
+    return Section(
+        title="Commands, latest outcome each (failed ones first)",
+        kinds=("command",),
+        lines=[_line(row, view) for row in rows],
+        total=material.totals.get("command", 0),
+        share=0.15,
+        narrowest=60,
+    )
+
+
+def _values(material: Material) -> Section:
+    rows = material.facts.get("value", ())
+    names = list(dict.fromkeys(row.subject for row in rows))
+    asks = " ".join(ask.text for ask in (material.first_ask, material.latest_ask) if ask is not None)
+    unseen = [name for name in names if name not in asks]
+    return Section(
+        title="Values the user gave",
+        kinds=("value",),
+        lines=[(lambda width, name=name: f"- {one_line(name, max(width, 120))}") for name in unseen],  # type: ignore[misc]
+        total=len(unseen),
+        share=0.04,
+        narrowest=60,
+    )
+
+
+def _turns(material: Material) -> Section:
+    latest = material.latest_ask.turn if material.latest_ask else 0
+    older = [line for line in material.turn_lines if line.turn != latest and line.prompt]
+    return Section(
+        title="Earlier turns, newest first",
+        kinds=("prompt",),
+        lines=[_turn_line(line) for line in older],
+        total=max(0, material.turns - (1 if latest else 0)),
+        share=0.12,
+        narrowest=60,
+    )
+
+
+def _turn_line(line: TurnLine) -> Line:
+    did = ", ".join(f"{line.counts[kind]} {word}" for kind, word in _TURN_WORDS if line.counts.get(kind))
+    return lambda width: f'- t{line.turn} "{one_line(line.prompt, width)}"{f" ({did})" if did else ""} {line.ref}'
+
+
+def _focused(section: Section, focus: str) -> Section:
+    """Lines that hold words of the focus stand first."""
+    words = [word for word in focus.lower().split() if len(word) > 3]
+    if not words:
+        return section
+    ranked = sorted(section.lines, key=lambda line: not any(word in line(1200).lower() for word in words))
+    return replace(section, lines=ranked, share=section.share)

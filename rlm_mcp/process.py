@@ -1,0 +1,104 @@
+"""Run a child process: time-out, the whole group killed, output capped."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlm_mcp.errors import ProcessError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a child ended."""
+
+    exit_code: int
+    output: bytes
+    """Standard output, at most ``max_bytes``."""
+    complaint: bytes
+    """Standard error, at most 64 KiB."""
+    is_cut: bool
+    """More output came than was kept; the child was ended then."""
+
+
+_COMPLAINT_BYTES = 64 << 10
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout_seconds: float,
+    max_bytes: int = 4 << 20,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run ``command`` with no standard input in a process group of its own.
+
+    Raises:
+        ProcessError: it cannot be started, or ran longer than ``timeout_seconds`` (its group is killed).
+    """
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=None if environ is None else dict(environ),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProcessError(f"{command[0]!r} cannot be started ({error})") from error
+    try:
+        return _collect(child, time.monotonic() + timeout_seconds, max_bytes)
+    except TimeoutError as error:
+        raise ProcessError(f"{command[0]!r} ran longer than {timeout_seconds:g} s and was ended") from error
+    finally:
+        _end(child)
+
+
+def _collect(child: subprocess.Popen[bytes], deadline: float, max_bytes: int) -> Ended:
+    assert child.stdout is not None and child.stderr is not None  # noqa: S101  # both were asked for as pipes
+    kept = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
+    is_cut = False
+    with selectors.DefaultSelector() as selector:
+        for descriptor in kept:
+            selector.register(descriptor, selectors.EVENT_READ)
+        while selector.get_map() and not is_cut:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            for key, _mask in ready:
+                piece = os.read(key.fd, 1 << 16)
+                if not piece:
+                    selector.unregister(key.fd)
+                kept[key.fd] += piece
+            is_cut = len(kept[child.stdout.fileno()]) > max_bytes
+            del kept[child.stderr.fileno()][_COMPLAINT_BYTES:]
+    if is_cut:
+        _end(child)
+    exit_code = child.wait(timeout=max(0.1, deadline - time.monotonic()))
+    return Ended(
+        exit_code=exit_code,
+        output=bytes(kept[child.stdout.fileno()][:max_bytes]),
+        complaint=bytes(kept[child.stderr.fileno()]),
+        is_cut=is_cut,
+    )
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            child.kill()
+        child.wait()
+    for stream in (child.stdout, child.stderr):
+        if stream is not None:
+            stream.close()

@@ -1,0 +1,181 @@
+"""The opened store: SQLite in WAL mode beside the text logs. Processes meet here; each may die at any moment.
+
+Writing order inside one write transaction: bytes are appended to the log and raw files at the *committed* length the
+database names (what a killed writer left beyond it is cut off first), then the rows, then COMMIT. A reader therefore
+never sees a row whose bytes are not there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from rlm_mcp.config import Paths, Settings
+from rlm_mcp.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
+from rlm_mcp.store.schema import migrate
+
+
+class Store:
+    """One connection to the store. One caller at a time; open one per thread."""
+
+    def __init__(self, connection: sqlite3.Connection, paths: Paths, settings: Settings) -> None:
+        self.connection = connection
+        self.paths = paths
+        self.settings = settings
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; further use raises ``sqlite3.ProgrammingError``."""
+        self.connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: commits at the end, rolls back on any exception. Keep it short.
+
+        Raises:
+            StoreBusy: another process held the write lock longer than the store's patience.
+            StoreFull: the disk is full.
+            StoreDamaged: the database file is not sound.
+        """
+        with translated(self.paths):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
+
+
+@contextmanager
+def translated(paths: Paths) -> Iterator[None]:
+    """Turn SQLite's and the system's errors into the store's own."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            raise StoreBusy(
+                f"another process is writing to {str(paths.database)!r} for too long; try again, or raise "
+                "RLM_MCP_BUSY_SECONDS"
+            ) from error
+        if "full" in text or "disk I/O" in text:
+            raise StoreFull(f"the disk under {str(paths.home)!r} is full or failing ({text}); free some room") from error
+        raise StoreError(f"{str(paths.database)!r}: {text}; 'rlm-mcp status' tells more") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreDamaged(
+            f"{str(paths.database)!r} is damaged ({error}); move it away and run 'rlm-mcp ingest' on your transcripts"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(f"the disk under {str(paths.home)!r} is full ({error}); free some room") from error
+        raise
+
+
+def open_store(paths: Paths, settings: Settings, *, busy_seconds: float | None = None) -> Store:
+    """Open the store below ``paths.home``, made and migrated where need be (folders 0700, files 0600).
+
+    Raises:
+        StoreError: the folder cannot be made or written.
+        StoreBusy, StoreDamaged, StoreTooNew: see there.
+    """
+    try:
+        for folder in (paths.home, paths.sessions, paths.raw, paths.payloads, paths.live):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(paths.database, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(f"the disk under {str(paths.home)!r} is full ({error}); free some room") from error
+        raise StoreError(
+            f"the store folder {str(paths.home)!r} cannot be used ({error}); set RLM_MCP_HOME to a folder you can write"
+        ) from error
+    patience = settings.busy_seconds if busy_seconds is None else busy_seconds
+    with translated(paths):
+        connection = sqlite3.connect(
+            paths.database, timeout=patience, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            _into_wal(connection, patience)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.row_factory = sqlite3.Row
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return Store(connection, paths, settings)
+
+
+def _into_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
+    """Switch to WAL; SQLite ignores the busy time-out for this one when several processes open a new file at once."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                return
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def append_at(path: Path, offset: int, content: bytes) -> None:
+    """Write ``content`` at ``offset`` of a file of ours, cutting off what lies beyond (a killed writer's rest).
+
+    The caller holds the write lock.
+
+    Raises:
+        StoreDamaged: the file is shorter than ``offset``.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size < offset:
+            raise StoreDamaged(
+                f"{str(path)!r} has {size:,} bytes where the index expects {offset:,}; run 'rlm-mcp ingest --rebuild' "
+                "on the session's transcript"
+            )
+        if size > offset:
+            os.ftruncate(descriptor, offset)
+        view = memoryview(content)
+        while view:
+            written = os.pwrite(descriptor, view, offset)
+            offset += written
+            view = view[written:]
+    finally:
+        os.close(descriptor)
+
+
+def read_at(path: Path, offset: int, length: int) -> bytes:
+    """``length`` bytes at ``offset`` of a file of ours.
+
+    Raises:
+        StoreDamaged: they are not there.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            content = os.pread(file.fileno(), length, offset)
+    except FileNotFoundError:
+        content = b""
+    if len(content) < length:
+        raise StoreDamaged(
+            f"{str(path)!r} ends before byte {offset + length:,}; run 'rlm-mcp ingest --rebuild' on its transcript"
+        )
+    return content

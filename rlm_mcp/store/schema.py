@@ -1,0 +1,206 @@
+"""The database's schema as an append-only list of migrations.
+
+Each migration is a function of the connection; its position is its number, its name is recorded. Never edit one that
+was released: append another.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from rlm_mcp.errors import StoreTooNew
+
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def _m001_first(connection: sqlite3.Connection) -> None:
+    for statement in _statements(_FIRST):
+        connection.execute(statement)
+
+
+def _statements(script: str) -> list[str]:
+    """The script's statements; ``executescript`` would commit the transaction a migration runs in."""
+    code = "\n".join(line.partition("--")[0] for line in script.splitlines())
+    return [statement for part in code.split(";") if (statement := part.strip())]
+
+
+_FIRST = """
+-- A client's file and how far it is ingested. A replaced file gets a new row; the old one keeps what it held.
+CREATE TABLE source (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL,
+    client TEXT NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 0,
+    agent TEXT NOT NULL DEFAULT '',
+    main_source INTEGER NOT NULL DEFAULT 0,      -- of a sub-agent's file: the session's own file
+    is_current INTEGER NOT NULL DEFAULT 1,
+    offset INTEGER NOT NULL DEFAULT 0,           -- Watermark: bytes consumed
+    digest TEXT NOT NULL DEFAULT '',
+    reader_state TEXT NOT NULL DEFAULT '{}',
+    facts_state TEXT NOT NULL DEFAULT '{}',
+    session INTEGER NOT NULL DEFAULT 0,          -- the Session its last record belonged to
+    raw_bytes INTEGER NOT NULL DEFAULT 0,        -- committed length of the raw file
+    tail BLOB NOT NULL DEFAULT x''               -- bytes after the last whole record, as last seen
+);
+CREATE UNIQUE INDEX source_path ON source(path, generation);
+
+CREATE TABLE raw_block (
+    source INTEGER NOT NULL,
+    start INTEGER NOT NULL,                      -- in the client's file
+    length INTEGER NOT NULL,
+    file_offset INTEGER NOT NULL,                -- in our raw file
+    file_length INTEGER NOT NULL,
+    PRIMARY KEY (source, start)
+) WITHOUT ROWID;
+
+-- Records that gave no Event, counted with their reason.
+CREATE TABLE skip (
+    source INTEGER NOT NULL,
+    session INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (source, offset)
+) WITHOUT ROWID;
+
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,                    -- 8 hex digits, as Refs print it
+    client TEXT NOT NULL,
+    client_session TEXT NOT NULL,
+    source INTEGER NOT NULL,                     -- its main file
+    cwd TEXT NOT NULL DEFAULT '',
+    git_branch TEXT NOT NULL DEFAULT '',
+    title TEXT NOT NULL DEFAULT '',
+    model TEXT NOT NULL DEFAULT '',
+    client_version TEXT NOT NULL DEFAULT '',
+    parent TEXT NOT NULL DEFAULT '',             -- client id of the Session it came out of
+    link TEXT NOT NULL DEFAULT '',
+    parent_events INTEGER NOT NULL DEFAULT -1,   -- how many Events the parent had then; -1: unknown, all
+    started REAL,
+    updated REAL,
+    events INTEGER NOT NULL DEFAULT 0,
+    turns INTEGER NOT NULL DEFAULT 0,
+    log_bytes INTEGER NOT NULL DEFAULT 0,        -- committed length of the text log
+    window_tokens INTEGER NOT NULL DEFAULT 0,
+    compactions INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX session_client ON session(client_session);
+CREATE INDEX session_source ON session(source);
+CREATE INDEX session_cwd ON session(cwd, updated);
+
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL,
+    seq INTEGER NOT NULL,                        -- from 1, in order of ingest
+    turn INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    call_id TEXT NOT NULL,
+    failed INTEGER NOT NULL,
+    time REAL,
+    start INTEGER NOT NULL,                      -- of its text in the log, in bytes
+    length INTEGER NOT NULL,
+    source INTEGER NOT NULL,
+    record_offset INTEGER NOT NULL,
+    record_length INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX event_seq ON event(session, seq);
+CREATE INDEX event_turn ON event(session, turn, seq);
+CREATE INDEX event_call ON event(session, call_id) WHERE call_id != '';
+
+CREATE TABLE turn (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL,
+    number INTEGER NOT NULL,                     -- from 1; 0 is what came before the first prompt
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    prompt TEXT NOT NULL,                        -- first 400 characters
+    started REAL
+);
+CREATE UNIQUE INDEX turn_number ON turn(session, number);
+
+CREATE TABLE fact (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    text TEXT NOT NULL,
+    status TEXT NOT NULL,
+    start INTEGER NOT NULL,                      -- span in the Event's text, in bytes; end 0: the whole
+    end INTEGER NOT NULL,
+    exit_code INTEGER,
+    seconds REAL,
+    added INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    agent TEXT NOT NULL DEFAULT '',
+    time REAL,
+    superseded_by INTEGER NOT NULL DEFAULT 0     -- seq of the Event whose Fact replaced or closed it; 0: current
+);
+CREATE INDEX fact_kind ON fact(session, kind, superseded_by, subject);
+CREATE INDEX fact_turn ON fact(session, turn, kind);
+
+-- Words, by who said them; rowid is event.id. Contentless: the text lives in the log.
+CREATE VIRTUAL TABLE event_fts USING fts5(
+    prompt, said, done, content='', tokenize='unicode61 remove_diacritics 2'
+);
+
+CREATE TABLE payload (
+    sha256 TEXT NOT NULL,
+    session INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    length INTEGER NOT NULL,
+    PRIMARY KEY (sha256, session, seq)
+) WITHOUT ROWID;
+
+-- What exists only with us: never derived, never dropped by a rebuild.
+CREATE TABLE fold (
+    id INTEGER PRIMARY KEY,
+    client_session TEXT NOT NULL,
+    session_key TEXT NOT NULL,
+    time REAL NOT NULL,
+    trigger TEXT NOT NULL,
+    instructions TEXT NOT NULL,
+    upto_seq INTEGER NOT NULL,                   -- last Event known when it was made
+    brief TEXT NOT NULL,
+    tokens INTEGER NOT NULL,
+    loss TEXT NOT NULL,                          -- JSON: kind -> [total, in the Brief]
+    seconds REAL NOT NULL
+);
+CREATE INDEX fold_session ON fold(client_session, time);
+"""
+
+MIGRATIONS: tuple[tuple[str, Migration], ...] = (("first", _m001_first),)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database to the newest schema; each step in a transaction of its own.
+
+    Raises:
+        StoreTooNew: it was written by a later version.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise StoreTooNew(
+            f"the store has schema {version}, this rlm-mcp knows up to {len(MIGRATIONS)}; upgrade rlm-mcp or set "
+            "RLM_MCP_HOME to another folder"
+        )
+    for number, (name, step) in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] < number:  # else another process was first
+                step(connection)
+                connection.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT)")
+                connection.execute("INSERT INTO migration VALUES (?, ?)", (number, name))
+                connection.execute(f"PRAGMA user_version = {number:d}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise

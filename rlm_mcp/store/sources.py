@@ -1,0 +1,155 @@
+"""Source files: how far each is ingested, and their raw bytes, compressed and apart.
+
+Raw bytes lie in ``raw/<source>.raw`` as zlib blocks (RFC 1950) in the order of the file; the table ``raw_block`` says
+which block holds which bytes. They are never indexed and can be switched off (``keep_raw``).
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlm_mcp.errors import StoreDamaged
+from rlm_mcp.events import Client
+from rlm_mcp.store.database import Store, append_at, read_at
+
+_BLOCK_BYTES = 1 << 20
+_LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """A client's file and how far it is ingested."""
+
+    id: int
+    path: str
+    client: Client
+    generation: int
+    agent: str
+    main_source: int
+    offset: int
+    digest: str
+    reader_state: str
+    facts_state: str
+    session: int
+    raw_bytes: int
+    tail_bytes: int
+
+
+def current(store: Store, path: str) -> SourceRow | None:
+    """The row of a file as it is now, or None if it was never ingested."""
+    row = store.connection.execute(
+        "SELECT *, length(tail) AS tail_bytes FROM source WHERE path = ? AND is_current", (path,)
+    ).fetchone()
+    if row is None:
+        return None
+    return SourceRow(
+        id=row["id"],
+        path=row["path"],
+        client=Client(row["client"]),
+        generation=row["generation"],
+        agent=row["agent"],
+        main_source=row["main_source"],
+        offset=row["offset"],
+        digest=row["digest"],
+        reader_state=row["reader_state"],
+        facts_state=row["facts_state"],
+        session=row["session"],
+        raw_bytes=row["raw_bytes"],
+        tail_bytes=row["tail_bytes"],
+    )
+
+
+def add(store: Store, path: str, client: Client, *, agent: str = "", main_source: int = 0) -> None:
+    """Begin a file, or a new generation of it where the old one was replaced or truncated. Inside ``writing()``."""
+    row = store.connection.execute("SELECT max(generation) FROM source WHERE path = ?", (path,)).fetchone()
+    generation = 0 if row[0] is None else row[0] + 1
+    store.connection.execute("UPDATE source SET is_current = 0 WHERE path = ?", (path,))
+    store.connection.execute(
+        "INSERT INTO source (path, client, generation, agent, main_source) VALUES (?, ?, ?, ?, ?)",
+        (path, client, generation, agent, main_source),
+    )
+
+
+def raw_path(store: Store, source_id: int) -> Path:
+    """Where the raw bytes of a source lie."""
+    return store.paths.raw / f"{source_id}.raw"
+
+
+def compress(raw: bytes) -> list[tuple[int, bytes]]:
+    """``raw`` as (length, zlib block) pairs; done before the write lock is taken."""
+    return [
+        (len(raw[at : at + _BLOCK_BYTES]), zlib.compress(raw[at : at + _BLOCK_BYTES], _LEVEL))
+        for at in range(0, len(raw), _BLOCK_BYTES)
+    ]
+
+
+def append_raw(store: Store, source: SourceRow, start: int, blocks: list[tuple[int, bytes]]) -> int:
+    """Keep the bytes of the client's file from ``start``; returns the raw file's new length. Inside ``writing()``."""
+    append_at(raw_path(store, source.id), source.raw_bytes, b"".join(block for _length, block in blocks))
+    at = source.raw_bytes
+    for length, block in blocks:
+        store.connection.execute(
+            "INSERT INTO raw_block VALUES (?, ?, ?, ?, ?)", (source.id, start, length, at, len(block))
+        )
+        start += length
+        at += len(block)
+    return at
+
+
+def raw_bytes(store: Store, source_id: int) -> Iterator[bytes]:
+    """The client's file, byte for byte as ingested, the unfinished tail included.
+
+    Raises:
+        StoreDamaged: a block is missing, torn or was not kept.
+    """
+    expected = 0
+    rows = store.connection.execute("SELECT * FROM raw_block WHERE source = ? ORDER BY start", (source_id,)).fetchall()
+    for row in rows:
+        if row["start"] != expected:
+            raise StoreDamaged(f"raw bytes {expected:,} to {row['start']:,} of source {source_id} were not kept")
+        yield _inflate(read_at(raw_path(store, source_id), row["file_offset"], row["file_length"]), source_id)
+        expected += row["length"]
+    found = store.connection.execute("SELECT offset, tail FROM source WHERE id = ?", (source_id,)).fetchone()
+    if found["offset"] != expected:
+        raise StoreDamaged(
+            f"raw bytes {expected:,} to {found['offset']:,} of source {source_id} were not kept "
+            "(RLM_MCP_KEEP_RAW was off, or the raw file is gone)"
+        )
+    if found["tail"]:
+        yield _inflate(found["tail"], source_id)
+
+
+def raw_record(store: Store, source_id: int, offset: int, length: int) -> bytes:
+    """The exact bytes of one record of the client's file.
+
+    Raises:
+        StoreDamaged: they were not kept.
+    """
+    rows = store.connection.execute(
+        "SELECT * FROM raw_block WHERE source = ? AND start < ? AND start + length > ? ORDER BY start",
+        (source_id, offset + length, offset),
+    ).fetchall()
+    joined = b"".join(
+        _inflate(read_at(raw_path(store, source_id), row["file_offset"], row["file_length"]), source_id) for row in rows
+    )
+    begin = offset - rows[0]["start"] if rows else 0
+    found = joined[begin : begin + length]
+    if len(found) < length:
+        raise StoreDamaged(f"raw bytes {offset:,} to {offset + length:,} of source {source_id} were not kept")
+    return found
+
+
+def _inflate(block: bytes, source_id: int) -> bytes:
+    try:
+        return zlib.decompress(block)
+    except zlib.error as error:
+        raise StoreDamaged(f"a raw block of source {source_id} is torn ({error}); ingest the transcript again") from error
+
+
+def real(path: Path | str) -> str:
+    """The path by which a file is known: absolute, links resolved."""
+    return os.path.realpath(path)

@@ -1,0 +1,220 @@
+"""ingest: bring what is new of a transcript into the store.
+
+Parsing and fact extraction happen outside the write lock; inside it the Watermark is checked again, so that two
+processes on the same file neither lose nor double an Event. Each Batch is one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlm_mcp.errors import StoreBusy
+from rlm_mcp.events import Client, Event, SkipReason
+from rlm_mcp.facts.extract import FactExtractor
+from rlm_mcp.facts.kinds import Fact
+from rlm_mcp.facts.supersede import SUPERSEDING
+from rlm_mcp.store import degraded, sessions, sources
+from rlm_mcp.store import events as stored
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.facts import FactRow
+from rlm_mcp.store.sources import SourceRow
+from rlm_mcp.transcripts.reader import Batch, Change, Watermark, changed, detect, read_batch, related_files
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all) after each Batch."""
+
+_MAX_RACES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingested:
+    """What a transcript holds of one Session, after an ingest."""
+
+    session: str
+    """The Session's key, as Refs print it."""
+    client_session: str
+    client: Client
+    path: str
+    events: int
+    turns: int
+    bytes: int
+    """Of the session's transcript files that are ingested."""
+    unknown: int
+    """Records of unknown type: kept raw, counted."""
+    skipped: int
+    """Records that gave no Event for another reason (not JSON, cut off ...): kept raw, counted."""
+    reasons: tuple[tuple[str, int], ...]
+    """Why, and how many."""
+    new_events: int
+    """Since the last ingest."""
+
+
+def ingest(
+    store: Store, path: Path | str, *, progress: Progress | None = None, rebuild: bool = False
+) -> tuple[Ingested, ...]:
+    """Ingest what is new of a transcript and of the sub-agent files beside it; one record per Session found.
+
+    Args:
+        rebuild: read the whole file anew, as after a damaged log; the old Sessions stay under their old keys.
+
+    Raises:
+        TranscriptMissing, UnknownFormat: the file cannot be read.
+        StoreBusy, StoreFull, StoreDamaged: the store cannot be written; nothing of the current Batch is kept.
+    """
+    known = sources.real(path)
+    before = {row.key: row.events for row in sessions.by_path(store, known)}
+    main = _ingest_file(store, known, agent="", main_source=0, progress=progress, rebuild=rebuild)
+    if main is None:
+        return ()
+    if main.client is Client.CLAUDE_CODE:
+        for related, agent in related_files(Path(known)):
+            _ingest_file(
+                store, sources.real(related), agent=agent, main_source=main.id, progress=progress, rebuild=rebuild
+            )
+    found = sessions.by_path(store, known)
+    for row in found:
+        degraded.clear(store.paths, row.client_session)
+    return tuple(_report(store, row, before.get(row.key, 0)) for row in found)
+
+
+def _ingest_file(
+    store: Store, path: str, *, agent: str, main_source: int, progress: Progress | None, rebuild: bool
+) -> SourceRow | None:
+    """The source after everything whole in it is ingested; None for a file that holds no record yet."""
+    source = _source_to_continue(store, path, agent=agent, main_source=main_source, rebuild=rebuild)
+    if source is None:
+        return None
+    size = Path(path).stat().st_size
+    races = 0
+    while races <= _MAX_RACES:
+        batch = read_batch(Path(path), _watermark(source))
+        applied = _apply(store, source, batch)  # False: read on from the winner's Watermark
+        races += not applied
+        source = _current(store, path)
+        if progress is not None:
+            progress(source.offset, max(size, source.offset))
+        if applied and batch.at_end:
+            return source
+    raise StoreBusy(f"other processes keep ingesting {path!r}; try again")
+
+
+def _source_to_continue(
+    store: Store, path: str, *, agent: str, main_source: int, rebuild: bool
+) -> SourceRow | None:
+    source = sources.current(store, path)
+    if source is not None and not rebuild:
+        change = changed(Path(path), _watermark(source))
+        if change in (Change.SAME, Change.GROWN):
+            return source
+    form = detect(Path(path))
+    if form is None:
+        return None
+    with store.writing():
+        now = sources.current(store, path)
+        if now == source:  # else another process began it meanwhile
+            sources.add(store, path, form.client, agent=agent, main_source=main_source)
+    return _current(store, path)
+
+
+def _current(store: Store, path: str) -> SourceRow:
+    source = sources.current(store, path)
+    if source is None:
+        raise StoreBusy(f"{path!r} vanished from the store while it was ingested; try again")
+    return source
+
+
+def _watermark(source: SourceRow) -> Watermark:
+    return Watermark(offset=source.offset, digest=source.digest, state=source.reader_state)
+
+
+def _apply(store: Store, source: SourceRow, batch: Batch) -> bool:
+    """Write a Batch; False if another process was there first."""
+    if not batch.raw and len(batch.tail) == 0 and source.tail_bytes == 0:
+        return True
+    extractor = FactExtractor(json.loads(source.facts_state))
+    events = [(event, _new_facts(event, extractor.facts(event))) for event in batch.events]
+    adding = stored.Appending(
+        start=batch.start,
+        offset=batch.watermark.offset,
+        digest=batch.watermark.digest,
+        reader_state=batch.watermark.state,
+        facts_state=json.dumps(extractor.state()),
+        tail=zlib.compress(batch.tail, 1) if batch.tail and store.settings.keep_raw else b"",
+        raw_blocks=sources.compress(batch.raw) if store.settings.keep_raw else [],
+        events=events,
+        news=batch.news,
+        skips=batch.skips,
+    )
+    with store.writing():
+        now = _current(store, source.path)
+        if (now.id, now.offset) != (source.id, source.offset):
+            return False
+        stored.append(store, now, adding)
+    return True
+
+
+def _new_facts(event: Event, facts: list[Fact]) -> list[stored.NewFact]:
+    return [
+        stored.NewFact(
+            row=FactRow(
+                session=0,
+                seq=0,
+                turn=0,
+                kind=fact.kind,
+                subject=fact.subject,
+                text=fact.text,
+                status=fact.status,
+                start=_byte_offset(event.text, fact.start),
+                end=_byte_offset(event.text, fact.end),
+                exit_code=fact.exit_code,
+                seconds=fact.seconds,
+                added=fact.added,
+                removed=fact.removed,
+                note=fact.note,
+            ),
+            supersedes=fact.kind in SUPERSEDING,
+            closes=tuple((closed.kind, closed.subject) for closed in fact.closes),
+        )
+        for fact in facts
+    ]
+
+
+def _byte_offset(text: str, chars: int) -> int:
+    return chars if text.isascii() else len(text[:chars].encode("utf-8", "replace"))
+
+
+def _report(store: Store, session: sessions.SessionRow, events_before: int) -> Ingested:
+    counted = stored.skip_counts(store, session)
+    unknown = sum(count for reason, _what, count in counted if reason == SkipReason.UNKNOWN_TYPE)
+    tail = [(SkipReason.INCOMPLETE, "", 1)] if _has_tail(store, session) else []
+    reasons = [(f"{reason}: {what}" if what else str(reason), count) for reason, what, count in (*counted, *tail)]
+    row = store.connection.execute(
+        "SELECT sum(offset) FROM source WHERE id = (SELECT source FROM session WHERE id = ?) "
+        "OR main_source = (SELECT source FROM session WHERE id = ?)",
+        (session.id, session.id),
+    ).fetchone()
+    return Ingested(
+        session=session.key,
+        client_session=session.client_session,
+        client=session.client,
+        path=session.path,
+        events=session.events,
+        turns=session.turns,
+        bytes=int(row[0] or 0),
+        unknown=unknown,
+        skipped=sum(count for _reason, count in reasons) - unknown,
+        reasons=tuple(reasons),
+        new_events=session.events - events_before,
+    )
+
+
+def _has_tail(store: Store, session: sessions.SessionRow) -> bool:
+    row = store.connection.execute(
+        "SELECT length(tail) > 0 FROM source WHERE id = (SELECT source FROM session WHERE id = ?)", (session.id,)
+    ).fetchone()
+    return bool(row[0])
+

@@ -1,0 +1,395 @@
+"""search: words, phrases, patterns and typed questions over a Session, its lineage or its project.
+
+Three answers, the fitting ones together within the token budget: the complete set a typed question asks for; a digest
+of the Turn whose prompt the words are from (so that the user's own words find what was run, changed, decided or went
+wrong there); and the Events that hold the words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rlm_mcp.brief.fit import Line, fit
+from rlm_mcp.brief.lines import View
+from rlm_mcp.errors import QueryError
+from rlm_mcp.events import EventKind
+from rlm_mcp.store import events, sessions
+from rlm_mcp.store import search as index
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.events import EventRow, TurnRow
+from rlm_mcp.store.sessions import ScopePart, SessionRow
+from rlm_mcp.text import estimate_tokens, one_line
+from rlm_mcp.verbs import typed
+from rlm_mcp.verbs.digest import digest
+from rlm_mcp.verbs.query import Question, TypedQuery, content_words, understand
+
+MODES = ("auto", "words", "phrase", "regex")
+SCOPES = ("lineage", "session", "project", "all")
+_PROMPT_TURNS = 5
+_COVERED = 0.6
+_SNIPPET_CHARS = 220
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One place found."""
+
+    ref: str
+    kind: str
+    turn: int
+    text: str
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchAnswer:
+    """What was found, and the text of it that fits the budget."""
+
+    query: str
+    text: str
+    total: int
+    """How many there are in all."""
+    shown: int
+    tokens: int
+    hits: tuple[Hit, ...]
+    is_cut: bool
+    """More were found than shown, or (patterns) looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Where to look."""
+
+    kind: str = ""
+    """An EventKind or FactKind; empty for all."""
+    turns: tuple[int, int] | None = None
+    """First and last Turn."""
+
+    def admits(self, event: EventRow) -> bool:
+        """Whether an Event passes."""
+        return (not self.kind or event.kind == self.kind) and self.admits_turn(event.turn)
+
+    def admits_turn(self, turn: int) -> bool:
+        """Whether a Turn passes."""
+        return self.turns is None or self.turns[0] <= turn <= self.turns[1]
+
+
+def search(
+    store: Store,
+    session: SessionRow,
+    query: str,
+    *,
+    kind: str = "",
+    turns: str = "",
+    scope: str = "lineage",
+    mode: str = "auto",
+    max_tokens: int | None = None,
+    offset: int = 0,
+) -> SearchAnswer:
+    """Search the scope; the answer's text fits ``max_tokens``.
+
+    Args:
+        kind: only Events of this EventKind, or (typed) the Facts of this FactKind.
+        turns: ``"4"``, ``"3-9"``; empty for all.
+        scope: ``lineage`` (this Session and what it came out of), ``session``, ``project`` (all of its folder), ``all``.
+        mode: ``auto`` understands typed questions, "quoted phrases" and /patterns/; the others say it outright.
+        offset: how many lines or hits to pass over (for the next page).
+
+    Raises:
+        QueryError: a filter, mode, scope or pattern that cannot be.
+    """
+    filters = _filters(kind, turns)
+    parts = _scope(store, session, scope)
+    budget = store.settings.search_tokens if max_tokens is None else max_tokens
+    asking = _Search(
+        store=store,
+        view=View(cwd=session.cwd, session_key=session.key),
+        parts=parts,
+        filters=filters,
+        budget=budget,
+        offset=offset,
+        query=query,
+    )
+    mode, wanted = _mode(mode, query)
+    if mode in ("regex", "phrase"):
+        return asking.places(wanted, fixed=mode == "phrase")
+    if filters.kind in typed.NOUNS and filters.kind not in set(EventKind):
+        question = Question(typed=(TypedQuery(kind=filters.kind),), words=tuple(content_words(query)))
+        return asking.typed(replace(question, is_plain_question=not question.words))
+    if mode == "auto" and not filters.kind:
+        return asking.understood(understand(query))
+    return asking.words(content_words(query) or index.words_of(query))
+
+
+def _filters(kind: str, turns: str) -> Filters:
+    if kind and kind not in set(EventKind) and kind not in typed.NOUNS:
+        known = ", ".join(sorted({*map(str, EventKind), *typed.NOUNS}))
+        raise QueryError(f"kind {kind!r} is not known; known: {known}")
+    if not turns:
+        return Filters(kind=kind)
+    found = re.fullmatch(r"\s*t?(\d{1,9})\s*(?:-\s*t?(\d{1,9})\s*)?", turns)
+    if found is None:
+        raise QueryError(f"turns {turns!r} is not a range; write '4' or '3-9'")
+    first = int(found[1])
+    return Filters(kind=kind, turns=(first, int(found[2]) if found[2] else first))
+
+
+def _scope(store: Store, session: SessionRow, scope: str) -> list[ScopePart]:
+    if scope == "lineage":
+        return sessions.lineage(store, session)
+    if scope == "session":
+        return [ScopePart(session=session, max_seq=session.events)]
+    if scope == "project":
+        return sessions.of_project(store, session)
+    if scope == "all":
+        rows = [row for row in sessions.all_sessions(store, 200) if row.id != session.id]
+        return [ScopePart(session=row, max_seq=row.events) for row in (session, *rows)]
+    raise QueryError(f"scope {scope!r} is not known; known: {', '.join(SCOPES)}")
+
+
+def _mode(mode: str, query: str) -> tuple[str, str]:
+    if mode not in MODES:
+        raise QueryError(f"mode {mode!r} is not known; known: {', '.join(MODES)}")
+    stripped = query.strip()
+    if not stripped and mode != "auto":
+        raise QueryError("the query is empty; give words, a phrase or a pattern")
+    if mode == "auto" and len(stripped) > 2 and stripped[0] == stripped[-1] == '"':
+        return "phrase", stripped[1:-1]
+    if mode == "auto" and len(stripped) > 2 and stripped[0] == stripped[-1] == "/" and "/" not in stripped[1:-1]:
+        return "regex", stripped[1:-1]
+    return mode, query if mode != "phrase" else stripped.strip('"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Search:
+    """One search under way."""
+
+    store: Store
+    view: View
+    parts: Sequence[ScopePart]
+    filters: Filters
+    budget: int
+    offset: int
+    query: str
+
+    def understood(self, question: Question) -> SearchAnswer:
+        """Typed set, digest of the Turn the words are from, or plain word hits: what fits the question."""
+        if not question.typed:
+            return self.words(list(question.words) or index.words_of(self.query))
+        if question.is_plain_question and not self._is_a_prompt():
+            return self.typed(question)
+        answer = self.typed(replace(question, is_plain_question=not question.words))
+        if answer.total and not self._is_a_prompt():
+            return answer
+        return self.words(content_words(self.query) or index.words_of(self.query))
+
+    def _is_a_prompt(self) -> bool:
+        """Whether the query is, nearly word for word, what the user said to open a Turn."""
+        words = set(index.words_of(self.query))
+        for _part, turn, _share in self._turns_of(sorted(words))[:1]:
+            said = set(index.words_of(turn.prompt))
+            return bool(words) and len(words & said) / len(words | said) >= 0.75
+        return False
+
+    def typed(self, question: Question) -> SearchAnswer:
+        """The complete set, narrowed by the question's other words where they fit anything."""
+        found: dict[tuple[str, str], typed.Item] = {}
+        for query in question.typed:
+            for item in typed.items(self.store, self.parts, query, self.view):
+                if self.filters.admits_turn(item.turn):
+                    found.setdefault((item.kind, item.text + item.ref), item)
+        items = list(found.values())
+        if question.words:
+            items = self._narrowed(items, question.words)
+        noun = typed.NOUNS[question.typed[0].kind]
+        if not items:
+            return self._nothing(f"no {noun} recorded" + (f" for {' '.join(question.words)}" if question.words else ""))
+        page = items[self.offset :]
+        room = self.budget - estimate_tokens(noun) - 30
+        fitted = fit([item.line for item in page], room, narrowest=typed.narrowest(question.typed))
+        head = f"{noun} ({len(items)}): " if not self.offset else f"{noun} ({self.offset + 1} on of {len(items)}): "
+        lines = [head + fitted.lines[0], *fitted.lines[1:]] if fitted.lines else [head + one_line(page[0].line(200), 400)]
+        shown = max(1, len(fitted.lines))
+        return self._answer(lines, page[:shown], len(items), is_cut=self.offset + shown < len(items))
+
+    def _narrowed(self, items: Sequence[typed.Item], words: Sequence[str]) -> list[typed.Item]:
+        scored = [(sum(word in item.text.lower() for word in words), item) for item in items]
+        best = [item for score, item in sorted(scored, key=lambda pair: -pair[0]) if score > 0]
+        if best:
+            return best
+        turns = {(part.session.key, turn.number) for part, turn, share in self._turns_of(words) if share >= _COVERED}
+        of_turns = [item for item in items if (self.view.session_key, item.turn) in turns]
+        return of_turns
+
+    def words(self, words: Sequence[str]) -> SearchAnswer:
+        """Digests of the Turns the words are from, then the Events that hold them."""
+        if not words:
+            raise QueryError("the query is empty; give words, a \"phrase\", a /pattern/ or a typed question")
+        tokens = list(dict.fromkeys(token for word in words for token in index.words_of(word)))
+        turns = [] if self.filters.kind or self.offset else self._turns_of(tokens)
+        hits, total = self._word_hits(tokens)
+        if not hits and not turns:
+            return self.places(" ".join(words) if len(words) > 1 else words[0], fixed=True)
+        lines: list[str] = []
+        room = self.budget - 24
+        leading = [(part, turn) for part, turn, share in turns if share >= _COVERED][:3]
+        for number, (part, turn) in enumerate(leading):
+            share = 0.8 if len(leading) == 1 else (0.62, 0.6, 0.7)[number]
+            made = digest(self.store, part, turn, self.view, int(room * share))
+            room -= sum(estimate_tokens(line) + 1 for line in made)
+            lines += made
+        in_digest = {(part.session.key, turn.number) for part, turn in leading}
+        others = [hit for hit in hits if (hit.event.session_key, hit.event.turn) not in in_digest] or hits
+        page = others[self.offset :]
+        fitted = fit([self._hit_line(hit.event, tokens) for hit in page], room, narrowest=150)
+        lines += fitted.lines
+        shown = len(fitted.lines)
+        found = [self._hit(hit.event, tokens) for hit in page[:shown]]
+        head = [
+            Hit(
+                ref=f"{'' if part.session.key == self.view.session_key else part.session.key + '.'}t{turn.number}",
+                kind="turn",
+                turn=turn.number,
+                text=turn.prompt,
+                time=turn.started,
+            )
+            for part, turn in leading
+        ]
+        is_cut = self.offset + shown < total
+        if is_cut:
+            lines.append(f"{total} events hold these words; more: offset={self.offset + shown}, or narrow by kind or turns")
+        return self._finished(lines, [*head, *found], total, is_cut=is_cut)
+
+    def _word_hits(self, tokens: Sequence[str]) -> tuple[list[index.WordHit], int]:
+        limit = self.offset + 40
+        wide = limit * 5 if self.filters.kind or self.filters.turns else limit
+        hits = index.by_words(self.store, self.parts, tokens, every=True, limit=wide)
+        total = index.count_words(self.store, self.parts, tokens, every=True) if len(hits) >= wide else len(hits)
+        if len(hits) < 3 and len(tokens) > 1:
+            seen = {(hit.event.session, hit.event.seq) for hit in hits}
+            loose = index.by_words(self.store, self.parts, tokens, every=False, limit=wide)
+            hits += [hit for hit in loose if (hit.event.session, hit.event.seq) not in seen]
+            total = max(len(hits), index.count_words(self.store, self.parts, tokens, every=False))
+        admitted = [hit for hit in hits if self.filters.admits(hit.event)]
+        return admitted, total if len(admitted) == len(hits) else len(admitted)
+
+    def _turns_of(self, words: Sequence[str]) -> list[tuple[ScopePart, TurnRow, float]]:
+        """Turns by how much of the words their prompt holds, the best first."""
+        hits = index.by_words(self.store, self.parts, words, every=False, columns="prompt", limit=60)
+        parts = {part.session.id: part for part in self.parts}
+        found: list[tuple[ScopePart, TurnRow, float, float]] = []
+        for hit in hits[: _PROMPT_TURNS * 4]:
+            if not self.filters.admits_turn(hit.event.turn):
+                continue
+            part = parts[hit.event.session]
+            said = set(index._WORD.findall(events.text_of(self.store, hit.event, max_bytes=40_000).lower()))
+            share = sum(word in said for word in words) / len(words)
+            closeness = share * (1.0 + 0.5 * min(1.0, len(words) / max(1, len(said))))
+            found.append((part, events.turn_row(self.store, part.session, hit.event.turn), share, closeness))
+        found.sort(key=lambda row: (-row[3], -row[1].number))
+        best = found[0][3] if found else 0.0
+        return [(part, turn, share) for part, turn, share, closeness in found[:_PROMPT_TURNS] if closeness >= best * 0.75]
+
+    def places(self, pattern: str, *, fixed: bool) -> SearchAnswer:
+        """Places where a phrase or pattern stands, in order, several of one Event on lines of their own."""
+        found, is_cut = index.by_pattern(self.store, self.parts, pattern, fixed=fixed)
+        admitted = [hit for hit in found if self.filters.admits(hit.event)]
+        if not admitted:
+            return self._nothing(f"nothing matches {pattern!r}")
+        page = admitted[self.offset :]
+        lines: list[Line] = []
+        hits: list[Hit] = []
+        texts: dict[int, str] = {}
+        for hit in page[:200]:
+            text = texts.setdefault(hit.event.start, events.text_of(self.store, hit.event))
+            around = _around(text, hit.start, hit.end)
+            ref = self.view.ref(hit.event.session_key, hit.event.seq, f":{hit.start}-{hit.end}")
+            hits.append(Hit(ref=ref, kind=hit.event.kind, turn=hit.event.turn, text=around, time=hit.event.time))
+            lines.append(_place_line(hit.event, around, ref))
+        fitted = fit(lines, self.budget - 30, narrowest=110)
+        shown = len(fitted.lines)
+        more = "at least " if is_cut else ""
+        head = f"{more}{len(admitted)} places: "
+        written = [head + line if number == 0 else line for number, line in enumerate(fitted.lines)]
+        return self._answer(written, hits[:shown], len(admitted), is_cut=is_cut or self.offset + shown < len(admitted))
+
+    def _hit(self, event: EventRow, words: Sequence[str]) -> Hit:
+        return Hit(
+            ref=self.view.ref(event.session_key, event.seq),
+            kind=event.kind,
+            turn=event.turn,
+            text=_snippet(events.text_of(self.store, event, max_bytes=200_000), words, _SNIPPET_CHARS),
+            time=event.time,
+        )
+
+    def _hit_line(self, event: EventRow, words: Sequence[str]) -> Line:
+        text = events.text_of(self.store, event, max_bytes=200_000)
+        ref = self.view.ref(event.session_key, event.seq)
+        tool = f" {event.tool}" if event.tool else ""
+        return lambda width: f"t{event.turn} {event.kind}{tool}: {_snippet(text, words, min(width, 500))} {ref}"
+
+    def _nothing(self, why: str) -> SearchAnswer:
+        return self._finished([why], [], 0, is_cut=False)
+
+    def _answer(
+        self, lines: list[str], shown: Sequence[typed.Item | Hit], total: int, *, is_cut: bool
+    ) -> SearchAnswer:
+        hits = [
+            row if isinstance(row, Hit) else Hit(ref=row.ref, kind=row.kind, turn=row.turn, text=row.line(600), time=row.time)
+            for row in shown
+        ]
+        if is_cut:
+            rest = total - self.offset - len(shown)
+            lines.append(f"{rest} more: offset={self.offset + len(shown)}, or narrow by turns")
+        return self._finished(lines, hits, total, is_cut=is_cut)
+
+    def _finished(self, lines: Sequence[str], hits: Sequence[Hit], total: int, *, is_cut: bool) -> SearchAnswer:
+        text = "\n".join(lines)
+        return SearchAnswer(
+            query=self.query,
+            text=text,
+            total=total,
+            shown=len(hits),
+            tokens=estimate_tokens(text),
+            hits=tuple(hits),
+            is_cut=is_cut,
+        )
+
+
+def _place_line(event: EventRow, around: str, ref: str) -> Line:
+    tool = f" {event.tool}" if event.tool else ""
+    return lambda width: f"t{event.turn} {event.kind}{tool}: {one_line(around, width)} {ref}"
+
+
+def _around(text: str, start_bytes: int, end_bytes: int) -> str:
+    raw = text.encode("utf-8", "replace")
+    begin = raw.rfind(b"\n", max(0, start_bytes - 80), start_bytes) + 1 or max(0, start_bytes - 80)
+    end = raw.find(b"\n", end_bytes, end_bytes + 160)
+    return raw[begin : end if end >= 0 else end_bytes + 160].decode("utf-8", "ignore")
+
+
+def _snippet(text: str, words: Sequence[str], width: int) -> str:
+    """The part of the text where most of the words stand close together."""
+    lowered = text.lower()
+    at = sorted(place for word in words for place in _places(lowered, word))
+    if not at:
+        return one_line(text, width)
+    best, most = at[0], 0
+    for number, place in enumerate(at):
+        near = sum(1 for other in at[number : number + 30] if other < place + width)
+        if near > most:
+            best, most = place, near
+    begin = max(0, text.rfind("\n", max(0, best - 60), best) + 1 or best - 60)
+    shown = one_line(text[begin : begin + width * 2], width)
+    return f"...{shown}" if begin else shown
+
+
+def _places(text: str, word: str, limit: int = 20) -> list[int]:
+    found: list[int] = []
+    place = text.find(word)
+    while place >= 0 and len(found) < limit:
+        found.append(place)
+        place = text.find(word, place + len(word))
+    return found

@@ -1,0 +1,73 @@
+"""status: what is held of a Session, what was skipped, what was folded, and whether the store is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlm_mcp.store import degraded, events, facts, folds, sessions
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.folds import FoldRow
+from rlm_mcp.store.sessions import SessionRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """State of the store, and of one Session where one was named."""
+
+    home: str
+    database_bytes: int
+    log_bytes: int
+    raw_bytes: int
+    session: SessionRow | None
+    lineage: tuple[str, ...]
+    """Keys of the Sessions it came out of, newest first."""
+    skips: tuple[tuple[str, str, int], ...]
+    """(reason, detail, count) of records that gave no Event."""
+    fact_counts: tuple[tuple[str, int, int], ...]
+    """(kind, in all, current)."""
+    folds: tuple[FoldRow, ...]
+    """Newest first."""
+    degraded: tuple[str, ...]
+    """Sessions whose last hook did not finish, with the reason."""
+    damage: str
+    """Empty while log and index agree."""
+    latest_sessions: tuple[SessionRow, ...]
+
+
+def status(store: Store, session: SessionRow | None = None) -> Status:
+    """Look at the store and, if given, at one Session."""
+    paths = store.paths
+    found_skips: Sequence[tuple[str, str, int]] = ()
+    counted: dict[str, tuple[int, int, int]] = {}
+    made: Sequence[FoldRow] = ()
+    older: tuple[str, ...] = ()
+    if session is not None:
+        scope = sessions.lineage(store, session)
+        found_skips = events.skip_counts(store, session)
+        counted = facts.counts(store, scope)
+        made = folds.of_session(store, session.client_session)
+        older = tuple(part.session.key for part in scope[1:])
+    return Status(
+        home=str(paths.home),
+        database_bytes=_size(paths.database) + _size(paths.database.with_name(paths.database.name + "-wal")),
+        log_bytes=_folder_size(paths.sessions),
+        raw_bytes=_folder_size(paths.raw) + _folder_size(paths.payloads),
+        session=session,
+        lineage=older,
+        skips=tuple(found_skips),
+        fact_counts=tuple((kind, total, current) for kind, (total, current, _subjects) in sorted(counted.items())),
+        folds=tuple(made),
+        degraded=tuple(f"{mark.client_session}: {mark.reason}" for mark in degraded.read(paths)),
+        damage="" if session is None else events.check_log(store, session),
+        latest_sessions=tuple(sessions.all_sessions(store, 20)),
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _folder_size(folder: Path) -> int:
+    return sum(_size(path) for path in folder.iterdir()) if folder.is_dir() else 0
