@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from rlm_mcp.brief.render import FIRST_LINE
 from rlm_mcp.text import cut, estimate_tokens
 
-BRIEF_MARK = "# rlm-mcp brief"
-"""How every Brief begins."""
 WITHOUT_TEXT = "[a message without text, such as an image]"
 
 _SHARE = 4
@@ -77,7 +76,7 @@ def select_tail(messages: Sequence[Message], max_tokens: int, refs: Refs) -> tup
 
     A prompt at the very end is taken whole, whatever its size, and is not counted.
     """
-    pairs = _only_pairs([each for each in messages if not each.text.startswith(BRIEF_MARK)])
+    pairs = _only_pairs([each for each in messages if not each.text.startswith(FIRST_LINE)])
     pending: list[Message] = []
     while pairs and _is_prompt(pairs[-1]):
         pending.insert(0, pairs.pop())

@@ -1,0 +1,112 @@
+"""Where a Session came from, when its own transcript does not say.
+
+Claude Code names the parent of a fork or of a /clear nowhere. For a /clear the SessionStart hook knows it and leaves a
+hint file; a forked transcript begins with copies of its parent's rows, so the parent is found by content: it holds an
+Event of the same kind, time (to the millisecond) and length as the fork's first one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from pathlib import Path
+
+from rlm_mcp.config import Paths
+from rlm_mcp.events import Client, LinkKind
+from rlm_mcp.store import sessions
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.sessions import SessionRow
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_CANDIDATES = 20
+
+
+def hint(paths: Paths, client_session: str, parent: str, link: LinkKind) -> None:
+    """Leave word that a Session, perhaps not ingested yet, came out of ``parent``.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    target = _hint_path(paths, client_session)
+    if target is None or client_session == parent:
+        return
+    paths.live.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, json.dumps({"parent": parent, "link": link}).encode())
+    finally:
+        os.close(descriptor)
+
+
+def settle(store: Store, session: SessionRow) -> SessionRow:
+    """``session`` with its parent recorded, where it had none and one can be told. Cheap when there is nothing to do.
+
+    Raises:
+        StoreError: the parent cannot be recorded.
+    """
+    if session.parent or session.client is not Client.CLAUDE_CODE:
+        return session
+    known = _hinted(store.paths, session.client_session) or _copied_from(store, session)
+    if known is None:
+        return session
+    parent, link, events = known
+    with store.writing() as connection:
+        connection.execute(
+            "UPDATE session SET parent = ?, link = ?, parent_events = ? WHERE id = ? AND parent = ''",
+            (parent, link, events, session.id),
+        )
+    path = _hint_path(store.paths, session.client_session)
+    if path is not None:
+        path.unlink(missing_ok=True)
+    return sessions.by_id(store, session.id) or session
+
+
+def _hinted(paths: Paths, client_session: str) -> tuple[str, LinkKind, int] | None:
+    path = _hint_path(paths, client_session)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no hint, or one cut short: the same
+        found = json.loads(path.read_bytes()) if path is not None else {}
+        return str(found["parent"]), LinkKind(found["link"]), -1
+    return None
+
+
+def _copied_from(store: Store, session: SessionRow) -> tuple[str, LinkKind, int] | None:
+    run = store.connection.execute
+    first = run("SELECT kind, time, length FROM event WHERE session = ? AND seq = 1", (session.id,)).fetchone()
+    if first is None or first["time"] is None:
+        return None
+    candidates = run(
+        "SELECT id, client_session FROM session WHERE client = ? AND cwd = ? AND id != ? AND client_session != ? "
+        "AND started <= ? AND updated >= ? ORDER BY updated DESC LIMIT ?",
+        (
+            session.client,
+            session.cwd,
+            session.id,
+            session.client_session,
+            first["time"],
+            first["time"],
+            _CANDIDATES,
+        ),
+    ).fetchall()
+    for candidate in candidates:
+        same = run(
+            "SELECT seq FROM event WHERE session = ? AND kind = ? AND time = ? AND length = ? ORDER BY seq LIMIT 1",
+            (candidate["id"], first["kind"], first["time"], first["length"]),
+        ).fetchone()
+        if same is not None and _older(store, candidate["id"], session.id):
+            return str(candidate["client_session"]), LinkKind.FORK, int(same["seq"]) - 1
+    return None
+
+
+def _older(store: Store, candidate: int, session: int) -> bool:
+    """The original holds what came before the copy, or was there first."""
+    begun = [
+        store.connection.execute("SELECT started, id FROM session WHERE id = ?", (each,)).fetchone()
+        for each in (candidate, session)
+    ]
+    return tuple(begun[0]) < tuple(begun[1])
+
+
+def _hint_path(paths: Paths, client_session: str) -> Path | None:
+    return paths.live / f"parent-{client_session}.json" if _PLAIN.fullmatch(client_session) else None
