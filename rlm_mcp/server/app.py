@@ -1,0 +1,123 @@
+"""The MCP server: stdio in, tools called in threads, stdio out. It ends with its client and leaves nothing behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import anyio
+import anyio.to_thread
+import mcp_types as types
+from mcp.server import Server, ServerRequestContext
+from mcp.server.stdio import stdio_server
+
+from rlm_mcp import __version__
+from rlm_mcp.errors import RlmError
+from rlm_mcp.server.schemas import INSTRUCTIONS, META, TOOLS
+from rlm_mcp.server.session import SessionFinder, beside
+from rlm_mcp.server.tools import call
+from rlm_mcp.server.watch import Tail
+from rlm_mcp.wiring import Stores, wire
+
+_log = logging.getLogger("rlm_mcp")
+
+_CALLS_AT_ONCE = 8
+_PARENT_CHECK_SECONDS = 1.0
+
+
+def build(stores: Stores, finder: SessionFinder) -> Server[Any]:
+    """The server with its tools; runs on any transport."""
+    limiter = anyio.CapacityLimiter(_CALLS_AT_ONCE)
+
+    async def list_tools(
+        _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=tool_list())
+
+    async def call_tool(
+        context: ServerRequestContext[Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        asked = partial(call, stores, finder, params.name, params.arguments or {}, thread_id(context.params))
+        try:
+            text = await anyio.to_thread.run_sync(asked, abandon_on_cancel=True, limiter=limiter)
+        except RlmError as error:
+            return _result(f"{type(error).__name__}: {error}", is_error=True)
+        return _result(text)
+
+    return Server(
+        "rlm-mcp",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+def tool_list() -> list[types.Tool]:
+    """The tools as the client is told of them."""
+    return [
+        types.Tool(
+            name=tool.name,
+            description=tool.description,
+            input_schema=tool.schema(),
+            annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
+            _meta=META,
+        )
+        for tool in TOOLS
+    ]
+
+
+def thread_id(params: Any) -> str:
+    """Codex's id of the conversation, out of the ``_meta`` of a tools/call; empty from other Clients."""
+    meta = params.get("_meta") if params else None
+    found = meta.get("threadId") if isinstance(meta, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=is_error)
+
+
+def serve(*, transcript: Path | None = None, repo: Path | None = None) -> NoReturn:
+    """Serve on standard input and output until the client closes them or ends.
+
+    Raises:
+        UsageError: a setting is unknown or out of its limits.
+    """
+    stores = wire()
+    if not sys.stdin.isatty():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the client's terminal is meant for the client
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="rlm-mcp: %(message)s")
+    finder = SessionFinder(beside(stores.paths, transcript=transcript, cwd=repo))
+    tail = Tail(stores, finder.transcript)
+    tail.start()
+    threading.Thread(target=_end_with_parent, args=(finder.parent_id,), name="rlm-mcp parent", daemon=True).start()
+    anyio.run(_serve, build(stores, finder))
+    tail.close()
+    _leave()
+
+
+async def _serve(server: Server[Any]) -> None:
+    async with stdio_server() as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+def _end_with_parent(parent_id: int) -> None:
+    """A client that was killed may leave the pipe open in a child of its own; then only its id tells."""
+    while os.getppid() == parent_id:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    _log.warning("the client is gone")
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End at once. A call still running in a thread has nobody to answer; what it writes is whole or not at all."""
+    sys.stderr.flush()
+    os._exit(0)

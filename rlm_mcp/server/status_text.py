@@ -1,0 +1,95 @@
+"""A Status as plain text: the same words in the tool and at the command line. Pure."""
+
+from __future__ import annotations
+
+from rlm_mcp import __version__
+from rlm_mcp.events import SkipReason
+from rlm_mcp.store.folds import FoldRow
+from rlm_mcp.store.log import stamp
+from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.verbs.status import Status
+
+_FOLDS = 5
+_FACTS = ("edit", "read", "command", "test", "failing_test", "error", "constraint", "correction", "decision", "todo")
+
+
+def status_text(status: Status) -> str:
+    """What is held, what was skipped, what was folded, what is wrong."""
+    lines = _session_lines(status) if status.session is not None else _sessions_lines(status)
+    lines += [f"degraded: {mark} (its next ingest heals it)" for mark in status.degraded]
+    total = status.database_bytes + status.log_bytes + status.raw_bytes
+    lines.append(
+        f"store: {status.home}, {size(total)} (index {size(status.database_bytes)}, logs {size(status.log_bytes)}, "
+        f"raw records {size(status.raw_bytes)}); rlm-mcp {__version__}"
+    )
+    return "\n".join(lines)
+
+
+def size(count: int) -> str:
+    """Bytes for people: ``840 B``, ``1.4 MB``."""
+    amount = float(count)
+    for unit in ("B", "kB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} MB"
+
+
+def _session_lines(status: Status) -> list[str]:
+    session = status.session
+    assert session is not None
+    older = f"; continues {', '.join(status.lineage)}" if status.lineage else ""
+    unknown = sum(count for reason, _what, count in status.skips if reason == SkipReason.UNKNOWN_TYPE)
+    skipped = sum(count for _reason, _what, count in status.skips) - unknown
+    reasons = "; ".join(f"{reason}{f' ({what})' if what else ''}: {count}" for reason, what, count in status.skips)
+    lines = [
+        f"session: {session.key} ({session.client} {session.client_session}{older})",
+        f"transcript: {session.path}",
+        f"folder: {session.cwd}" + (f", branch {session.git_branch}" if session.git_branch else ""),
+        f"client: {session.client_version or 'version unknown'}, model {session.model or 'unknown'}",
+        f"window: {session.window_tokens:,} tokens at the last report; {session.compactions} compactions by the client",
+        f"held: {session.events:,} events, {session.turns:,} turns, {size(session.log_bytes)} of text"
+        + (f"; last event {stamp(session.updated)}" if session.updated is not None else ""),
+        f"records without an event: {unknown} of unknown type, {skipped} skipped"
+        + (f" [{reasons}]; their bytes are kept" if reasons else ""),
+        f"facts: {_fact_counts(status)}",
+        f"folds: {len(status.folds)}",
+        *(_fold_line(fold) for fold in status.folds[:_FOLDS]),
+    ]
+    if status.damage:
+        lines.append(f"DAMAGED: {status.damage}; 'rlm-mcp ingest --rebuild {session.path}' heals it")
+    return lines
+
+
+def _fact_counts(status: Status) -> str:
+    counts = {kind: (total, current) for kind, total, current in status.fact_counts}
+    shown = [f"{kind} {_of(*counts[kind])}" for kind in _FACTS if kind in counts]
+    rest = sum(total for kind, (total, _current) in counts.items() if kind not in _FACTS)
+    return ", ".join([*shown, f"others {rest}"] if rest else shown) or "none"
+
+
+def _of(total: int, current: int) -> str:
+    return f"{total}" if total == current else f"{total} ({current} current)"
+
+
+def _fold_line(fold: FoldRow) -> str:
+    outside = sum(total - shown for total, shown in fold.loss.values() if total > shown)
+    return (
+        f"  fold {fold.id}: {stamp(fold.time)}, {fold.trigger}, up to e{fold.upto_seq}, brief of {fold.tokens:,} tokens "
+        f"in {fold.seconds * 1000:.0f} ms; {outside:,} things outside the window"
+    )
+
+
+def _sessions_lines(status: Status) -> list[str]:
+    if not status.latest_sessions:
+        return ["no sessions yet; 'rlm-mcp ingest FILE' takes one in, 'rlm-mcp install claude' connects a client"]
+    return ["sessions, newest first:", *(f"  {session_line(row)}" for row in status.latest_sessions)]
+
+
+def session_line(row: SessionRow) -> str:
+    """One Session in a line."""
+    when = stamp(row.updated) if row.updated is not None else "no time"
+    return (
+        f"{row.key}  {row.client} {row.client_session[:13]}  {when}  {row.events:,} events, {row.turns:,} turns  "
+        f"{row.cwd or row.path}"
+    )
