@@ -1,5 +1,109 @@
-"""The command line, for people."""
+"""The command line, for people: one command a verb, exit codes, and errors as one clear line.
+
+Commands live in modules of their own that are imported when called: ``rlm-mcp brief`` must not pay for the MCP SDK.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from rlm_mcp import __version__
+from rlm_mcp.errors import RlmError, UsageError
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+_COMMANDS = {
+    "demo": "rlm_mcp.cli.demo",
+    "install": "rlm_mcp.cli.install",
+    "uninstall": "rlm_mcp.cli.install",
+    "serve": "rlm_mcp.cli.serve",
+    "ingest": "rlm_mcp.cli.keep",
+    "status": "rlm_mcp.cli.keep",
+    "export": "rlm_mcp.cli.keep",
+    "search": "rlm_mcp.cli.ask",
+    "read": "rlm_mcp.cli.ask",
+    "brief": "rlm_mcp.cli.ask",
+    "compact": "rlm_mcp.cli.ask",
+}
 
 
-def main() -> None:
-    """Run the command line."""
+class _Lazy(click.Group):
+    """A group whose commands are attributes ``<name>_command`` of modules, imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        found = getattr(importlib.import_module(module), f"{cmd_name}_command")
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rlm-mcp")
+def cli() -> None:
+    """Cross a coding assistant's window limit with nothing lost.
+
+    rlm-mcp keeps every byte of a Claude Code or Codex session. When the window is full, a short Brief takes its place
+    at once, without a model call, and everything earlier is one call away.
+
+    \b
+    First steps:
+      rlm-mcp demo                      see a recorded session cross its limit
+      rlm-mcp install claude            connect Claude Code (or: codex)
+      rlm-mcp status                    what is held
+
+    \b
+    On any transcript file:
+      rlm-mcp brief  --transcript FILE --tokens 4000
+      rlm-mcp search --transcript FILE "which commands failed"
+      rlm-mcp export --transcript FILE --raw -o copy.jsonl
+
+    Without --transcript or --session the newest session of the current folder is meant. Exit codes: 0 done,
+    1 failed, 2 the call itself is wrong.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(given))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; the exit code."""
+    try:
+        code = cli.main(args=list(arguments), prog_name="rlm-mcp", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        return _complain(error.format_message(), "UsageError", arguments, error)
+    except click.Abort:
+        return EXIT_INTERRUPTED
+    except RlmError as error:
+        return _complain(str(error), type(error).__name__, arguments, error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left; nothing more to say
+        return EXIT_OK
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def _complain(message: str, kind: str, arguments: Sequence[str], error: Exception) -> int:
+    if "--json" in arguments:
+        click.echo(json.dumps({"error": {"type": kind, "message": message}}, ensure_ascii=False))
+    else:
+        click.echo(f"rlm-mcp: {message}", err=True)
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+    return EXIT_USAGE if isinstance(error, click.UsageError | UsageError) else EXIT_FAILED

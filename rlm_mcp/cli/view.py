@@ -1,0 +1,57 @@
+"""How answers look. Plain text everywhere; colours and progress only where a person looks at a terminal.
+
+``rich`` is imported when it is needed: scripts and hooks must not pay for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+Progress = Callable[[int, int], None]
+
+_REF = r"(?P<ref>\b(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|t\d+)\b)"
+_LONG_BYTES = 4_000_000
+
+
+def show(text: str) -> None:
+    """Text for people: headings and Refs stand out at a terminal, elsewhere it is plain."""
+    if not sys.stdout.isatty():
+        click.echo(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    for line in text.split("\n"):
+        styled = Text(line, style="bold" if line.startswith("#") else "")
+        styled.highlight_regex(_REF, style_prefix="")
+        styled.highlight_regex(_REF, "cyan")
+        console.print(styled)
+
+
+def show_exact(text: str) -> None:
+    """Text byte for byte; at a terminal a missing line end is added."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    if sys.stdout.isatty() and not text.endswith("\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def progress_on(label: str, size_bytes: int) -> Iterator[Progress | None]:
+    """A progress bar on standard error for long work at a terminal; else None."""
+    if size_bytes < _LONG_BYTES or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=size_bytes)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
