@@ -122,7 +122,8 @@ _TEST_RUN = re.compile(
     r"(?:^|[\s;&|(])(?:uv run |poetry run |npx |bunx |pnpm exec |python3? -m )?"
     r"(?:pytest|py\.test|vitest|jest|mocha|go test|cargo (?:test|nextest)|(?:npm|pnpm|yarn|bun|deno)(?: run)? test"
     r"[\w:.-]*|bun --filter \S+ test|mise run test[\w:.-]*|make (?:test|check)[\w-]*|just test[\w-]*|tox|nox"
-    r"|rspec|phpunit|dotnet test|ctest|gradlew? test|mvn test|mix test|swift test|unittest|nx test|turbo (?:run )?test)\b"
+    r"|rspec|phpunit|dotnet test|ctest|gradlew? test|mvn test|mix test|swift test|unittest|nx test"
+    r"|turbo (?:run )?test)\b"
 )
 
 

@@ -237,7 +237,9 @@ def report(found: Measure) -> dict[str, object]:
         "by_group": _grouped(outcomes, lambda o: "listed" if o.fact.kind in LISTED else "deeper"),
         "by_kind": _grouped(outcomes, lambda o: o.fact.kind),
         "by_fifth": _grouped([o for o in outcomes if o.fact.kind != "symbol"], lambda o: f"fifth {o.fifth + 1}"),
-        "by_scene": _grouped(outcomes, lambda o: o.scene.name.rstrip(" 0123456789") or o.scene.name),
+        "by_scene": _grouped(
+            outcomes, lambda o: "compaction" if o.scene.name.startswith("compaction") else o.scene.name
+        ),
         "by_session": _grouped(outcomes, lambda o: f"{o.scene.session} @ {o.scene.name}"),
         "superseded_as_current": len(found.stale),
         "precision": {
