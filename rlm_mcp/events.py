@@ -208,7 +208,7 @@ class Event:
     record_offset: int = 0
     """Byte offset of the record in its source file."""
     record_length: int = 0
-    """Bytes of the record, its line end included."""
+    """Bytes of the record, its line end not included."""
 
 
 class LinkKind(StrEnum):

@@ -6,63 +6,403 @@ once or cut at any byte and resumed: whatever a format needs to remember between
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from rlm_mcp.events import Client, Event, SessionNews, Skip
+from rlm_mcp import redact
+from rlm_mcp.errors import TranscriptMissing, UnknownFormat
+from rlm_mcp.events import Client, Event, SessionNews, Skip, SkipReason
+from rlm_mcp.text import clean, one_line
+from rlm_mcp.transcripts import claude_code, jsonl
+from rlm_mcp.transcripts.codex import CodexReader
+from rlm_mcp.transcripts.jsonl import Framing
+from rlm_mcp.transcripts.reading import Batch, FormatReader, Reading, Watermark
+
+__all__ = [
+    "Batch",
+    "Change",
+    "Format",
+    "FormatReader",
+    "Framing",
+    "Reading",
+    "Watermark",
+    "changed",
+    "detect",
+    "digest_before",
+    "read_batch",
+]
+
+BATCH_BYTES = 4 << 20
+RECORD_BYTES = 256 << 20
+_DETECT_BYTES = 1 << 20
+_DIGEST_BYTES = 4 << 10
+_CODEX_TYPES = frozenset(
+    {
+        "compacted",
+        "event_msg",
+        "inter_agent_communication",
+        "response_item",
+        "session_meta",
+        "token_usage_record",
+        "turn_context",
+        "world_state",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watermark:
-    """How far a source file is ingested."""
-
-    offset: int = 0
-    """Bytes consumed; always a record boundary."""
-    digest: str = ""
-    """Of what precedes ``offset`` (see :func:`digest_before`), to know a replaced file."""
-    state: str = "{}"
-    """JSON object: what the format's reader remembers between records."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What one record gave."""
-
-    events: tuple[Event, ...] = ()
-    news: tuple[SessionNews, ...] = ()
-    skip: Skip | None = None
-    known_without_event: bool = False
-    """A known record type that carries nothing a person would read (hashes, token counts, mirrors)."""
-
-
-class FormatReader(Protocol):
-    """One Client's record format. Single-threaded; lives for one source file."""
+class Format:
+    """What a source file is."""
 
     client: Client
+    framing: Framing
 
-    def read(self, record: dict[str, Any], offset: int, length: int) -> Reading:
-        """Events of one record, which lies at ``offset`` for ``length`` bytes. Never raises for odd shapes."""
-        ...
 
-    def state(self) -> dict[str, Any]:
-        """JSON-serialisable memory: given to the constructor of the next reader of this file."""
-        ...
+class Change(StrEnum):
+    """What became of a source file since a Watermark."""
+
+    SAME = "same"
+    GROWN = "grown"
+    TRUNCATED = "truncated"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """A run of whole records of a source file."""
+class _Kept:
+    """What a Watermark's state holds."""
 
-    start: int
-    """Byte offset of the first record."""
-    raw: bytes
-    """The consumed bytes, exactly: ``watermark.offset - start`` of them."""
-    events: tuple[Event, ...] = ()
-    news: tuple[SessionNews, ...] = ()
-    skips: tuple[Skip, ...] = ()
-    watermark: Watermark = field(default_factory=Watermark)
-    """After this batch."""
-    at_end: bool = True
-    """Nothing whole is left to read now."""
-    tail: bytes = b""
-    """At the end: bytes after the last whole record (a record still being written, or cut off)."""
+    format: Format | None = None
+    inside_long_record: bool = False
+    reader: dict[str, Any] | None = None
+
+    def to_json(self, reader_state: dict[str, Any]) -> str:
+        if self.format is None:
+            return "{}"
+        return json.dumps(
+            {
+                "client": self.format.client,
+                "framing": self.format.framing,
+                "long": self.inside_long_record,
+                "reader": reader_state,
+            }
+        )
+
+
+def detect(path: Path) -> Format:
+    """Which Client wrote the file, and how its records are set apart.
+
+    Raises:
+        TranscriptMissing: no such file, not a regular file, or no permission.
+        UnknownFormat: it is empty so far, or no Reader knows it.
+    """
+    with _open(path) as file:
+        found = _probe(path, file)
+    if found is None:
+        raise UnknownFormat(f"{str(path)!r} holds no record yet; try again once the client has written to it")
+    return found
+
+
+def changed(path: Path, watermark: Watermark) -> Change:
+    """What became of the file since ``watermark``: a look at its size and at 8 KiB of it.
+
+    Raises:
+        TranscriptMissing: no such file, not a regular file, or no permission.
+    """
+    with _open(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < watermark.offset:
+            return Change.TRUNCATED
+        if watermark.offset and _digest(file, watermark.offset) != watermark.digest:
+            return Change.REPLACED
+    return Change.SAME if size == watermark.offset else Change.GROWN
+
+
+def digest_before(path: Path, offset: int) -> str:
+    """A digest that tells files apart that differ in their first 4 KiB or the last 4 KiB before ``offset``.
+
+    Raises:
+        TranscriptMissing: no such file, not a regular file, or no permission.
+    """
+    with _open(path) as file:
+        return _digest(file, offset)
+
+
+def read_batch(
+    path: Path, watermark: Watermark | None, *, max_bytes: int = BATCH_BYTES, max_record_bytes: int = RECORD_BYTES
+) -> Batch:
+    """The next whole records from ``watermark`` on.
+
+    Args:
+        max_bytes: about how much to read; a longer record is read whole.
+        max_record_bytes: a longer record is skipped; its bytes come in ``raw``, in pieces.
+
+    Raises:
+        TranscriptMissing: no such file, not a regular file, or no permission.
+        UnknownFormat: no Reader knows the file.
+    """
+    mark = watermark or Watermark()
+    kept = _load(mark.state)
+    with _open(path) as file:
+        found = kept.format or _probe(path, file)
+        file.seek(mark.offset)
+        if found is None:
+            return Batch(start=mark.offset, raw=b"", watermark=mark, tail=file.read(_DETECT_BYTES).strip())
+        kept = _Kept(format=found, inside_long_record=kept.inside_long_record, reader=kept.reader)
+        window = _fill(file, kept, max_bytes, max_record_bytes)
+        raw = window.buffer[: window.consumed]
+        reader = _reader(found, path, kept.reader)
+        harvest = _Harvest(reader=reader, start=mark.offset, raw=raw)
+        for start, end in window.spans:
+            harvest.take(start, end)
+        if window.too_long and not kept.inside_long_record:
+            harvest.skip(SkipReason.TOO_LONG, raw[:40], 0, len(raw))
+        offset = mark.offset + len(raw)
+        after = _Kept(format=found, inside_long_record=window.too_long)
+        return Batch(
+            start=mark.offset,
+            raw=raw,
+            events=tuple(harvest.events),
+            news=tuple(harvest.news),
+            skips=tuple(harvest.skips),
+            watermark=Watermark(offset=offset, digest=_digest(file, offset), state=after.to_json(reader.state())),
+            at_end=window.at_end,
+            tail=window.buffer[window.consumed :] if window.at_end else b"",
+        )
+
+
+def _load(state: str) -> _Kept:
+    found = json.loads(state or "{}")
+    if "client" not in found:
+        return _Kept()
+    return _Kept(
+        format=Format(client=Client(found["client"]), framing=Framing(found["framing"])),
+        inside_long_record=bool(found["long"]),
+        reader=found["reader"],
+    )
+
+
+def _open(path: Path) -> BinaryIO:
+    name = repr(str(path))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise TranscriptMissing(f"{name} may not be read; give yourself read permission (chmod u+r)") from error
+    except (OSError, ValueError) as error:
+        raise TranscriptMissing(f"{name} cannot be opened ({error}); name an existing transcript file") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise TranscriptMissing(f"{name} is not a regular file; name a transcript file inside it or beside it")
+    return os.fdopen(descriptor, "rb")
+
+
+def _digest(file: BinaryIO, offset: int) -> str:
+    found = hashlib.blake2b(str(offset).encode(), digest_size=16)
+    file.seek(0)
+    found.update(file.read(min(_DIGEST_BYTES, offset)))
+    tail_start = max(0, offset - _DIGEST_BYTES)
+    file.seek(tail_start)
+    found.update(file.read(offset - tail_start))
+    return found.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """What of the file lies in hand."""
+
+    buffer: bytes
+    spans: tuple[tuple[int, int], ...]
+    consumed: int
+    at_end: bool
+    too_long: bool = False
+    """The buffer ends inside a record over the size limit."""
+
+
+def _fill(file: BinaryIO, kept: _Kept, max_bytes: int, max_record_bytes: int) -> _Window:
+    """Reads on until a whole record is there, the file ends, or the record is over the limit."""
+    framing = kept.format.framing if kept.format else Framing.JSONL
+    buffer = file.read(max_bytes)
+    ended = len(buffer) < max_bytes
+    if kept.inside_long_record:
+        end = buffer.find(b"\n")
+        consumed = len(buffer) if end < 0 else end + 1
+        at_end = ended and consumed == len(buffer)
+        return _Window(buffer=buffer, spans=(), consumed=consumed, at_end=at_end, too_long=end < 0)
+    while True:
+        frames = jsonl.split(buffer, framing)
+        if frames.consumed or ended:
+            break
+        if len(buffer) >= max_record_bytes:
+            return _Window(buffer=buffer, spans=(), consumed=len(buffer), at_end=False, too_long=True)
+        wanted = min(len(buffer), max_record_bytes - len(buffer)) or 1
+        more = file.read(wanted)
+        ended = len(more) < wanted
+        buffer += more
+    spans, consumed = frames.spans, frames.consumed
+    if ended and framing is Framing.JSONL and consumed < len(buffer):
+        last = jsonl.trim(buffer, consumed, len(buffer))
+        if last is None:
+            consumed = len(buffer)
+        elif buffer[last[1] - 1] == ord("}") and _object(buffer[last[0] : last[1]]) is not None:
+            spans, consumed = (*spans, last), len(buffer)
+    return _Window(buffer=buffer, spans=spans, consumed=consumed, at_end=ended)
+
+
+class _Harvest:
+    """Collects what the records of one batch give."""
+
+    def __init__(self, *, reader: FormatReader, start: int, raw: bytes) -> None:
+        self._reader = reader
+        self._start = start
+        self._raw = raw
+        self._suspects = redact.Suspects(raw)
+        self.events: list[Event] = []
+        self.news: list[SessionNews] = []
+        self.skips: list[Skip] = []
+
+    def take(self, start: int, end: int) -> None:
+        """One frame: mostly one record."""
+        frame = self._raw[start:end]
+        try:
+            value = self._parse(frame, start)
+        except (ValueError, RecursionError):
+            self._take_run(frame, start)
+            return
+        self._give(value, frame, start)
+
+    def _parse(self, frame: bytes, start: int) -> Any:
+        text = frame.decode("utf-8", "replace")
+        if self._suspects.within(start, start + len(frame)):
+            text, _ = redact.redact(text)
+        value = jsonl.loads(text)
+        if "\\u0000" in text or "\\ud" in text or "\\uD" in text or "\x00" in text:
+            return _scrub(value)
+        return value
+
+    def _take_run(self, frame: bytes, start: int) -> None:
+        spans, rest = jsonl.objects_of_line(frame)
+        for begin, end in spans:
+            piece = frame[begin:end]
+            try:
+                value = self._parse(piece, start + begin)
+            except (ValueError, RecursionError):
+                self.skip(SkipReason.NOT_JSON, piece, start + begin, len(piece))
+                continue
+            self._give(value, piece, start + begin)
+        if rest < len(frame) or not spans:
+            self.skip(SkipReason.NOT_JSON, frame[rest:] or frame, start + rest, len(frame) - rest)
+
+    def _give(self, value: Any, frame: bytes, start: int) -> None:
+        if not isinstance(value, dict):
+            self.skip(SkipReason.NOT_A_RECORD, frame, start, len(frame))
+            return
+        reading = self._reader.read(value, self._start + start, len(frame))
+        self.events.extend(reading.events)
+        self.news.extend(reading.news)
+        if reading.skip is not None:
+            self.skips.append(reading.skip)
+
+    def skip(self, reason: SkipReason, head: bytes, start: int, length: int) -> None:
+        """Counts a record that gave nothing; ``start`` lies in the batch."""
+        detail, _ = redact.redact(clean(head[:4096].decode("utf-8", "replace")))
+        self.skips.append(Skip(reason=reason, detail=one_line(detail, 60), offset=self._start + start, length=length))
+
+
+def _scrub(value: Any) -> Any:
+    """``value`` with every string fit for a log."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_scrub(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): _scrub(item) for key, item in value.items()}
+    return value
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """The object that ``line`` is; None where it is none."""
+    try:
+        found = jsonl.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _reader(found: Format, path: Path, state: dict[str, Any] | None) -> FormatReader:
+    if found.client is Client.CODEX:
+        return CodexReader(state)
+    return claude_code.reader_for(path, state)
+
+
+def _probe(path: Path, file: BinaryIO) -> Format | None:
+    """The file's format by its first telling record; None where nothing tells yet.
+
+    Raises:
+        UnknownFormat: it holds something, and no Reader knows it.
+    """
+    wanted = _DETECT_BYTES
+    while True:
+        file.seek(0)
+        buffer = file.read(wanted)
+        ended = len(buffer) < wanted
+        framing = _framing(buffer)
+        strange = False
+        for start, end in _probe_spans(buffer, framing, ended):
+            frame = buffer[start:end]
+            record = _object(frame)
+            client = _client(record) if record is not None else None
+            if client is not None:
+                return Format(client=client, framing=framing)
+            strange = strange or record is not None or _is_text(frame)
+        if strange or wanted >= RECORD_BYTES:
+            break
+        if ended:
+            return None if framing is Framing.ARRAY or _may_become(buffer) else _unknown(path)
+        wanted *= 8
+    return _unknown(path)
+
+
+def _unknown(path: Path) -> Format | None:
+    raise UnknownFormat(
+        f"{str(path)!r} is not a transcript rlm-mcp knows; it reads Claude Code's projects/**/*.jsonl and Codex's"
+        " sessions/**/rollout-*.jsonl"
+    )
+
+
+def _framing(buffer: bytes) -> Framing:
+    head = buffer.removeprefix(b"\xef\xbb\xbf").lstrip()
+    is_array = head[:1] == b"[" and head[1:200].lstrip()[:1] in {b"{", b""}
+    return Framing.ARRAY if is_array else Framing.JSONL
+
+
+def _probe_spans(buffer: bytes, framing: Framing, ended: bool) -> Iterator[tuple[int, int]]:
+    frames = jsonl.split(buffer, framing)
+    yield from frames.spans
+    if ended and framing is Framing.JSONL:
+        last = jsonl.trim(buffer, frames.consumed, len(buffer))
+        if last is not None and buffer[last[1] - 1] == ord("}"):
+            yield last
+
+
+def _is_text(frame: bytes) -> bool:
+    return bool(frame.strip(b"\x00 \t\r")) and not frame.startswith(b"//")
+
+
+def _may_become(buffer: bytes) -> bool:
+    """Nothing but comments, blanks and the beginning of a record."""
+    last = buffer[buffer.rfind(b"\n") + 1 :].strip(b"\x00 \t\r\xef\xbb\xbf")
+    return not last or last.startswith((b"{", b"[", b"/"))
+
+
+def _client(record: dict[str, Any]) -> Client | None:
+    if claude_code.is_record(record):
+        return Client.CLAUDE_CODE
+    if record.get("type") in _CODEX_TYPES and isinstance(record.get("payload"), dict):
+        return Client.CODEX
+    return None

@@ -1,0 +1,231 @@
+"""Well-known secret shapes are replaced by marked placeholders, ``[REDACTED:github-token]``.
+
+The rules know tokens by the prefixes their issuers chose (see each issuer's documentation on token formats; GitHub's
+"secret scanning" and gitleaks list the same shapes), so that hashes, UUIDs, images and signatures stay as they are.
+They work on text of any nesting: plain, inside a JSON string, or inside a JSON string inside one. No rule eats a quote
+or a backslash, so that redacted JSON stays JSON.
+
+Speed: every rule sits behind a gate, a pattern that begins with one literal character or word, which ``re`` seeks with
+``memchr``. Looking for all of them in 12 MB takes about 0.1 s; only what a gate finds is looked at closely.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+_START = r"(?:(?<![A-Za-z0-9+])|(?<=\\[nrt]))"
+"""A token begins here: after no letter or digit, but for the letter of an escaped line end."""
+_END = r"(?![A-Za-z0-9_-])"
+_QUOTES = r"\\*[\"'`]?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """One shape. ``pattern`` may have one group: what stands before the secret and is kept."""
+
+    label: str
+    pattern: str
+
+
+_UNDERSCORE = (
+    r"_(?:(?=[A-Za-z0-9]{12})(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=[sr]k_live_)|(?<=[sr]k_test_)|(?<=whsec_)"
+    r"|(?<=npm_)|(?<=hf_)|(?<=gsk_)|(?<=do[pro]_v1_)|(?<=shp[acps][ast]_)|(?<=lin_api_)|(?<=lin_oauth_)|(?<=ntn_)"
+    r"|(?<=secret_)|(?<=glsa_)|(?<=r8_)|(?<=sbp_))|key(?<=secret_access_key)|id(?<=private_key_id))"
+)
+_DASH = (
+    r"-(?<=[a-zXUY]-)(?=[A-Za-z0-9_-]{10})(?:(?<=sk-)[A-Za-z0-9]{3}|(?<=gl[pdr]at-)|(?<=glptt-)|(?<=gldt-)|(?<=glrt-)"
+    r"|(?<=xox[abeoprs]-)|(?<=xapp-)|(?<=GOCSPX-)|(?<=pypi-)AgE|(?<=key-)[0-9a-f]{32}|(?<=HRKU-)"
+    r"|(?<=sq0[aci][tsd]p-)|(?<=SECRET-KEY-)1)"
+)
+_DOT = (
+    r"\.(?:eyJ|(?<=SG\.)[A-Za-z0-9_-]{16}|(?<=hv[sbr]\.)[A-Za-z0-9_-]{20}|(?<=ya29\.)[A-Za-z0-9_-]{20}"
+    r"|(?<=hooks\.)slack\.com|[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27})"
+)
+_CAPITAL_K = (
+    r"K(?:(?<=AK)IA[A-Z0-9]{16}|(?<=PRIVATE K)EY|(?<=AccountK)ey=|(?<=AccessK)ey|(?<=ACCESS_K)EY|(?<=SK)[0-9a-f]{32})"
+)
+_CAPITAL_I = r"I(?:(?<=AI)za[A-Za-z0-9_-]{35}|(?<=ASI)A[A-Z0-9]{16})"
+_SQUARE = r"EAAA(?:(?<![A-Za-z0-9+/]EAAA)|(?<=\\[nrt]EAAA))[A-Za-z0-9_-]{60}"
+_URL_LOGIN = r"(://[^\s/:@\"'<>\\\[\]{}$`|]{0,64}:)[^\s/@\"'<>\\\[\]{}$`|()]{3,128}(?=@[A-Za-z0-9])"
+
+_SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
+    (
+        _UNDERSCORE,
+        (
+            _Rule(label="github-token", pattern=r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255}"),
+            _Rule(label="stripe-key", pattern=_START + r"(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,255}"),
+            _Rule(label="npm-token", pattern=_START + r"npm_[A-Za-z0-9]{36}" + _END),
+            _Rule(label="huggingface-token", pattern=_START + r"hf_[A-Za-z0-9]{30,40}" + _END),
+            _Rule(label="groq-key", pattern=_START + r"gsk_[A-Za-z0-9]{40,60}" + _END),
+            _Rule(label="digitalocean-token", pattern=_START + r"do[pro]_v1_[0-9a-f]{64}"),
+            _Rule(label="shopify-token", pattern=_START + r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
+            _Rule(label="linear-key", pattern=_START + r"lin_(?:api|oauth)_[A-Za-z0-9]{32,64}"),
+            _Rule(label="notion-token", pattern=_START + r"(?:ntn_[A-Za-z0-9]{40,50}|secret_[A-Za-z0-9]{43})" + _END),
+            _Rule(label="grafana-token", pattern=_START + r"glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}"),
+            _Rule(label="replicate-token", pattern=_START + r"r8_[A-Za-z0-9]{37,40}" + _END),
+            _Rule(label="supabase-token", pattern=_START + r"sbp_[0-9a-f]{40}"),
+            _Rule(
+                label="aws-secret-key",
+                pattern=r"(secret_access_key"
+                + _QUOTES
+                + r"\s{0,8}[:=]\s{0,8}"
+                + _QUOTES
+                + r")[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
+            ),
+            _Rule(
+                label="gcp-private-key-id",
+                pattern=r"(private_key_id" + _QUOTES + r"\s{0,8}[:=]\s{0,8}" + _QUOTES + r")[0-9a-f]{40}" + _END,
+            ),
+        ),
+    ),
+    (
+        _DASH,
+        (
+            _Rule(label="anthropic-key", pattern=_START + r"sk-ant-[A-Za-z0-9_-]{20,255}"),
+            _Rule(
+                label="openai-key",
+                pattern=_START + r"sk-(?:(?:proj|svcacct|admin|None|or-v1)-[A-Za-z0-9_-]{20,255}|[A-Za-z0-9]{32,128})",
+            ),
+            _Rule(label="gitlab-token", pattern=_START + r"gl(?:pat|ptt|dt|rt)-[A-Za-z0-9_.-]{20,300}(?<![.])"),
+            _Rule(label="slack-token", pattern=_START + r"(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,255}"),
+            _Rule(label="google-oauth-secret", pattern=_START + r"GOCSPX-[A-Za-z0-9_-]{28}"),
+            _Rule(label="pypi-token", pattern=_START + r"pypi-AgE[A-Za-z0-9_-]{50,1000}"),
+            _Rule(label="mailgun-key", pattern=_START + r"key-[0-9a-f]{32}" + _END),
+            _Rule(label="heroku-key", pattern=_START + r"HRKU-[A-Za-z0-9_-]{36,64}"),
+            _Rule(label="square-token", pattern=_START + r"sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,43}"),
+            _Rule(label="age-key", pattern=_START + r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+        ),
+    ),
+    (
+        _DOT,
+        (
+            _Rule(
+                label="jwt",
+                pattern=_START + r"eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{10,2000}",
+            ),
+            _Rule(label="sendgrid-key", pattern=_START + r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}"),
+            _Rule(label="vault-token", pattern=_START + r"hv[sbr]\.[A-Za-z0-9_-]{24,300}"),
+            _Rule(label="google-oauth-token", pattern=_START + r"ya29\.[A-Za-z0-9_-]{20,500}"),
+            _Rule(
+                label="slack-webhook",
+                pattern=r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[A-Za-z0-9]{6,20}/[A-Za-z0-9/]{16,100}",
+            ),
+            _Rule(
+                label="discord-token",
+                pattern=_START + r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}" + _END,
+            ),
+        ),
+    ),
+    (
+        _CAPITAL_K,
+        (
+            _Rule(label="aws-access-key", pattern=_START + r"AKIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+            _Rule(
+                label="aws-secret-key",
+                pattern=r"((?:[Ss]ecretAccessKey|SECRET_ACCESS_KEY)"
+                + _QUOTES
+                + r"\s{0,8}[:=]\s{0,8}"
+                + _QUOTES
+                + r")[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
+            ),
+            _Rule(label="azure-account-key", pattern=r"((?:Account|SharedAccess)Key=)[A-Za-z0-9/+]{40,88}={0,2}"),
+            _Rule(label="twilio-key", pattern=_START + r"SK[0-9a-f]{32}" + _END),
+        ),
+    ),
+    (
+        _CAPITAL_I,
+        (
+            _Rule(label="google-api-key", pattern=_START + r"AIza[A-Za-z0-9_-]{35}" + _END),
+            _Rule(label="aws-access-key", pattern=_START + r"ASIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+        ),
+    ),
+    (_SQUARE, (_Rule(label="square-token", pattern=_SQUARE + _END),)),
+    (r"dapi[0-9a-f]{32}", (_Rule(label="databricks-token", pattern=_START + r"dapi[0-9a-f]{32}(?:-\d)?" + _END),)),
+    (
+        r":AA[A-Za-z0-9_-]{33}",
+        (_Rule(label="telegram-token", pattern=r"(?<![0-9])[0-9]{8,10}:AA[A-Za-z0-9_-]{33}" + _END),),
+    ),
+    (
+        r"earer ",
+        (
+            _Rule(
+                label="bearer-token",
+                pattern=r"([Bb]earer {1,4})(?=[A-Za-z._~+/-]{0,200}[0-9])[A-Za-z0-9._~+/-]{20,4000}={0,2}",
+            ),
+        ),
+    ),
+    (
+        _URL_LOGIN,
+        (_Rule(label="password", pattern=_URL_LOGIN),),
+    ),
+)
+
+_PEM = (
+    r"(?s)(-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----)"
+    r"((?:(?!-----BEGIN ).){16,20000}?)(-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----)"
+)
+_PEM_PIECE = r"\[REDACTED:private-key\]|\\+(?:u[0-9a-fA-F]{4}|.)|[A-Za-z0-9+/=]{8,}|(?<=[A-Za-z0-9+/])=+"
+
+
+def _blank_pem(match: re.Match[str]) -> str:
+    """The block with its body blanked; quotes, escapes and line numbers between the pieces stay."""
+    seen = "[REDACTED:private-key]" in match[2]
+
+    def piece(found: re.Match[str]) -> str:
+        nonlocal seen
+        text = found[0]
+        if text[0] in "[\\":
+            return text
+        if seen:
+            return ""
+        seen = True
+        return "[REDACTED:private-key]"
+
+    return match[1] + re.sub(_PEM_PIECE, piece, match[2]) + match[3]
+
+
+@cache
+def _signs() -> tuple[re.Pattern[bytes], ...]:
+    """The gates, compiled on first use: at import it would cost a hook 20 ms."""
+    return tuple(re.compile(sign.encode("ascii")) for sign, _ in _SHAPES)
+
+
+@cache
+def _rules(gate: int) -> tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]:
+    """Patterns and replacements behind a gate."""
+    sign, rules = _SHAPES[gate]
+    compiled: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = []
+    for rule in rules:
+        pattern = re.compile(rule.pattern)
+        compiled.append((pattern, ("\\1" if pattern.groups else "") + f"[REDACTED:{rule.label}]"))
+    if sign is _CAPITAL_K:
+        compiled.append((re.compile(_PEM), _blank_pem))
+    return tuple(compiled)
+
+
+def redact(text: str) -> tuple[str, int]:
+    """``text`` with its secrets replaced, and how many were."""
+    count = 0
+    encoded = text.encode("utf-8", "replace")
+    for gate, sign in enumerate(_signs()):
+        if sign.search(encoded):
+            for pattern, replacement in _rules(gate):
+                text, found = pattern.subn(replacement, text)
+                count += found
+    return text, count
+
+
+class Suspects:
+    """Where in a buffer something looks like a secret: tells quickly which records need a closer look."""
+
+    def __init__(self, buffer: bytes) -> None:
+        self._places = sorted(found.start() for sign in _signs() for found in sign.finditer(buffer))
+
+    def within(self, start: int, end: int) -> bool:
+        """Whether ``buffer[start:end]`` may hold a secret."""
+        index = bisect_left(self._places, start)
+        return index < len(self._places) and self._places[index] < end
