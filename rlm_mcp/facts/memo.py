@@ -1,0 +1,167 @@
+"""What the extractor remembers between Events: bounded, JSON-serialisable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from rlm_mcp.events import Event
+from rlm_mcp.facts.kinds import Closes, Fact, FactKind
+
+RunKey = tuple[str, tuple[str, ...]]
+"""A tool (with its folder, where that is not the Session's) and its targets."""
+
+_T = TypeVar("_T")
+_PATH = re.compile(r"(?:file_path|notebook_path|path)\"?\s*[:=]\s*\"?([^\s\",]+)|((?:/|[A-Za-z]:\\|\.{1,2}/)[\w@./\\+~ -]*\w)")
+
+
+@dataclass(slots=True)
+class Memo:
+    """Mutable; owned by one extractor."""
+
+    home: str = ""
+    """The first folder in which a command ran."""
+    prompts: int = 0
+    replies: int = 0
+    questions: list[str] = field(default_factory=list)
+    """Put to the user by the latest reply and not answered yet."""
+    rhetorical: list[str] = field(default_factory=list)
+    """Asked by a reply that then went on by itself."""
+    todos: dict[str, list[str]] = field(default_factory=dict)
+    """Id -> [text, status]."""
+    tests: dict[str, RunKey] = field(default_factory=dict)
+    """Subject of each current test outcome -> its run."""
+    failing: dict[str, RunKey] = field(default_factory=dict)
+    """Name of each failing test -> the run that said so."""
+    errors: dict[str, RunKey] = field(default_factory=dict)
+    """Subject of open errors -> the run that printed them."""
+    rules: dict[str, list[str]] = field(default_factory=dict)
+    """Subject of each standing constraint -> its telling words."""
+    commits: list[str] = field(default_factory=list)
+    """Hashes, newest last."""
+    tasks: dict[str, str] = field(default_factory=dict)
+    """Agent id -> subject."""
+    calls: dict[str, str] = field(default_factory=dict)
+    """Call id -> path it is about."""
+
+    @classmethod
+    def of(cls, state: Mapping[str, object]) -> Memo:
+        """The memo that :meth:`to_json` printed; fields of an unexpected shape start empty."""
+        memo = cls()
+        memo.home = _text(state.get("home"))
+        memo.prompts, memo.replies = _count(state.get("prompts")), _count(state.get("replies"))
+        memo.questions, memo.rhetorical = _texts(state.get("questions")), _texts(state.get("rhetorical"))
+        memo.commits = _texts(state.get("commits"))
+        memo.todos = {k: v for k, v in _lists(state.get("todos")).items() if len(v) == 2}
+        memo.rules = _lists(state.get("rules"))
+        for name in ("tests", "failing", "errors"):
+            runs = {k: (v[0], tuple(v[1:])) for k, v in _lists(state.get(name)).items() if v}
+            setattr(memo, name, runs)
+        memo.tasks = {k: v for k, v in _mapping(state.get("tasks")).items() if isinstance(v, str)}
+        memo.calls = {k: v for k, v in _mapping(state.get("calls")).items() if isinstance(v, str)}
+        return memo
+
+    def to_json(self) -> dict[str, object]:
+        """JSON-serialisable copy."""
+        runs = {
+            name: {key: [run[0], *run[1]] for key, run in getattr(self, name).items()}
+            for name in ("tests", "failing", "errors")
+        }
+        return {
+            "home": self.home,
+            "prompts": self.prompts,
+            "replies": self.replies,
+            "questions": list(self.questions),
+            "rhetorical": list(self.rhetorical),
+            "todos": {key: list(value) for key, value in self.todos.items()},
+            "rules": {key: list(value) for key, value in self.rules.items()},
+            "commits": list(self.commits),
+            "tasks": dict(self.tasks),
+            "calls": dict(self.calls),
+            **runs,
+        }
+
+    def remember_call(self, event: Event) -> None:
+        """A call: its path for errors of its result; a reply's question before it was not put to the user."""
+        if not event.agent and self.questions:
+            self.rhetorical = (self.rhetorical + self.questions)[-10:]
+            self.questions = []
+        if event.call_id:
+            match = _PATH.search(event.text, 0, 2_000) if not event.text.startswith("$") else None
+            if match:
+                self.calls[event.call_id] = (match[1] or match[2])[:400]
+                _bound(self.calls, 40)
+
+    def forget_call(self, event: Event) -> str:
+        """The path the call of this result is about; empty where unknown."""
+        return self.calls.pop(event.call_id, "") if event.call_id else ""
+
+    def with_rhetorical_closed(self, facts: list[Fact]) -> list[Fact]:
+        """``facts``, the first of which also closes questions that no one was asked."""
+        if not facts or not self.rhetorical:
+            return facts
+        closes = tuple(Closes(kind=FactKind.QUESTION, subject=question) for question in self.rhetorical)
+        self.rhetorical = []
+        return [replace(facts[0], closes=facts[0].closes + closes), *facts[1:]]
+
+    def keep_todo(self, todo_id: str, text: str, status: str) -> None:
+        """Remember a todo's state."""
+        self.todos[todo_id] = [text, status]
+        _bound(self.todos, 200)
+
+    def keep_error(self, subject: str, run: RunKey) -> None:
+        """Remember that errors with this subject are open."""
+        self.errors.pop(subject, None)
+        self.errors[subject] = run
+        _bound(self.errors, 100)
+
+    def settled_paths(self, *paths: str) -> list[str]:
+        """Those of ``paths`` about which errors are open; no longer, after this."""
+        return [path[:400] for path in paths if path and self.errors.pop(path[:400], None) is not None]
+
+    def subject_of_task(self, agent: str, description: str) -> str:
+        """One subject for a sub-agent's task, from its start to its end."""
+        known = self.tasks.get(agent) if agent else None
+        subject = known or (description or agent)[:400]
+        if agent and known is None:
+            self.tasks[agent] = subject
+            _bound(self.tasks, 100)
+        return subject
+
+    def keep_rule(self, subject: str, words: Iterable[str]) -> None:
+        """Remember a standing constraint."""
+        self.rules.pop(subject, None)
+        self.rules[subject] = sorted(words)[:24]
+        _bound(self.rules, 80)
+
+
+def _bound(mapping: dict[str, _T], limit: int) -> None:
+    while len(mapping) > limit:
+        del mapping[next(iter(mapping))]
+
+
+def bound(mapping: dict[str, _T], limit: int) -> None:
+    """Forget the oldest entries over ``limit``."""
+    _bound(mapping, limit)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return {key: item for key, item in value.items() if isinstance(key, str)} if isinstance(value, dict) else {}
+
+
+def _lists(value: object) -> dict[str, list[str]]:
+    return {key: _texts(item) for key, item in _mapping(value).items() if isinstance(item, list)}

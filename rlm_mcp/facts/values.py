@@ -1,0 +1,106 @@
+"""Values and identifiers a user gave: addresses, paths, versions, numbers with units, names in quotes or backticks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rlm_mcp.facts.prose import outside_code
+
+MAX_VALUES = 80
+"""Taken of one prompt."""
+MAX_CODE_CHARS = 4_000
+"""Of pasted code blocks only addresses and paths in this much of each are values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value with its place in the text, in characters, and the line it stands in."""
+
+    text: str
+    line: str
+    start: int
+    end: int
+
+
+_UNITS = (
+    r"(?:ms|msec|milliseconds?|\u00b5s|ns|s|secs?|seconds?|mins?|minutes?|hrs?|hours?|h|days?|weeks?|months?|years?|[kKMGT]i?[bB]|bytes?|bits?|px|rem|em|pt|vh|vw|"
+    r"dpi|fps|Hz|[kMG]Hz|%|percent|[kKM]|x|tokens?|lines?|chars?|characters?|words?|columns?|rows?|requests?|req/s|rps|qps|retries|attempts|items|entries|records|users|threads|workers|"
+    r"connections|pages?|files?|tests?|steps?|times|levels?|cores?|USD|EUR|GBP|dollars|euros|cents)"
+)
+_VALUE = re.compile(
+    r"(?P<url>(?:https?|wss?|ftp|ssh|git|postgres(?:ql)?|mysql|redis|mongodb(?:\+srv)?|file|s3)://[^\s<>\"'`\u300d\u300f]+)"
+    r"|`(?P<tick>[^`\n]{1,200})`"
+    r"|(?<![\w])\"(?P<quote>[^\"\n]{1,160})\"(?!\w)|\u201c(?P<curly>[^\u201d\n]{1,160})\u201d|\u300c(?P<corner>[^\u300d\n]{1,80})\u300d|\u00ab\s?(?P<guillemet>[^\u00bb\n]{1,120}?)\s?\u00bb|\u201e(?P<low>[^\u201c\u201d\n]{1,120})[\u201c\u201d]"
+    r"|(?<![\w'])'(?P<single>[^'\n]{1,120})'(?![\w'])"
+    r"|(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
+    r"|(?P<path>(?<![\w/.:<])(?:~|\.{1,2})?/[\w@.+~-]+(?:/[\w@.+~*\[\]{}<>=-]*)*(?::\d+(?:[-:]\d+)?)?|\b[A-Za-z]:\\[^\s\"'<>|]+|(?<![\w/])[\w@.+-]+(?:/[\w@.+*\[\]-]+)+\.\w{1,10}(?::\d+(?:[-:]\d+)?)?|(?<![\w/])[\w.-]+(?:/[\w.-]+)+/(?=\s|$|[,;)])"
+    r"|(?<![\w/.])\.?[\w-]+(?:\.[\w-]+)*\.(?:py|pyi|ts|tsx|js|jsx|mjs|cjs|go|rs|java|kt|rb|php|cs|c|h|cpp|hpp|swift|sh|md|mdx|json|jsonl|ya?ml|toml|ini|cfg|env|sql|html?|css|scss|vue|svelte|txt|csv|xml|lock|proto|tf|gradle|ipynb|log|pdf|png|svg|db|sqlite)\b(?::\d+(?:[-:]\d+)?)?)"
+    r"|(?P<issue>(?:\b[\w.-]+/[\w.-]+)?(?<![\w&])#\d+\b)"
+    r"|(?P<date>\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:\.\d+)?Z?)?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\b\d{1,2}\.\d{1,2}\.\d{4}\b|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{1,2}(?:, \d{4})?\b)"
+    r"|(?P<uuid>\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b)"
+    r"|(?P<host>\b(?:localhost|\d{1,3}(?:\.\d{1,3}){3})(?::\d{2,5})?\b(?:/\S*)?|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|io|dev|app|local|internal|co|ai|de|fr|uk)(?::\d{2,5})?\b(?:/[\w./-]*)?)"
+    r"|(?P<version>\bv\d+(?:\.\d+)*(?:-[\w.]+)?\b|(?<![\w.])\d+\.\d+\.\d+(?:[-+.][\w.]+)?\b|\b(?:Python|Node(?:\.js)?|Go|Rust|Java|PHP|Ruby|TypeScript|React|Vue|Next(?:\.js)?|Postgres(?:QL)?|MySQL|Redis|Ubuntu|Debian|Kotlin|Swift|Django|Rails|Spring|Angular|\.NET|C\+\+|Terraform|Kubernetes|Electron|Bun|Deno) v?\d+(?:\.\d+)*(?:\.x)?\+?)"
+    rf"|(?P<measure>(?<![\w.#-])[<>\u2264\u2265~=]{{0,2}}[$\u20ac\u00a3]?\d[\d,_]*(?:\.\d+)?\s?-?{_UNITS}(?![\w-])|[$\u20ac\u00a3]\d[\d,.]*\b|\b\d+(?:\.\d+)?%)"
+    r"|(?P<flag>(?<![\w-])--[a-zA-Z][\w-]+(?:=[^\s,;]+)?)"
+    r"|(?P<sha>\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b)"
+    r"|(?:\b(?:called|named|name(?:d)? it|call it|branch|package|repo(?:sitory)?|project|service|module|crate|table|column|bucket|cluster|namespace|queue|topic|database|schema|model|user|key|token|tag|label|env(?:ironment)?)\s+(?:is |as |name |named |called |= ?)?(?P<named>[A-Za-z][\w-]*[-_\d/][\w./-]*|(?<=called )[\w.-]+|(?<=named )[\w.-]+))"
+    r"|(?P<env>\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b)"
+    r"|(?P<identifier>\b(?:[a-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+\$?|[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+|_[a-z]\w+)\b(?:\(\))?|\b[a-z][a-z0-9]*-(?:[a-z]+-)*[a-z]*\d[\w-]*\b|\b[A-Z]{2,10}-\d+\b)"
+    r"|(?P<number>(?:\b(?:port|id|issue|pr|plan|line|lines|version|limit|timeout|max(?:imum)?|min(?:imum)?|to|of|is|at|by|than|option|step|ticket|exactly|chapter|level|size|count|width|height|priority)|[=:<>\u2264\u2265])\s?\(?(?P<bare>\d[\d,_]*(?:\.\d+)?)\b(?![.)]\s))"
+    r"|(?P<mention>(?<![\w@.])@[A-Za-z][\w/-]+)",
+    re.IGNORECASE | 0 if False else 0,
+)  # fmt: skip
+_IN_CODE = frozenset({"url", "path", "email", "uuid", "host", "env"})
+_STRIPPED = ".,;:!?*"
+_COMMON_QUOTES = re.compile(r"^[\s\W]*$")
+_NO_IDENTIFIER = frozenset({"GitHub", "JavaScript", "TypeScript", "LaTeX", "YouTube", "iOS", "macOS", "OpenAI", "ChatGPT", "README", "DevOps", "PostgreSQL", "MongoDB", "GraphQL"})
+
+
+def values_in(text: str) -> tuple[list[Value], int]:
+    """(the distinct values in ``text``, those in prose first, how many were left out over the limit)."""
+    found: dict[str, Value] = {}
+    spans = outside_code(text)
+    for start, end in spans:
+        _collect(text, start, end, found, None)
+    at = 0
+    for start, end in [*spans, (len(text), len(text))]:
+        if start > at:
+            _collect(text, at, min(start, at + MAX_CODE_CHARS), found, _IN_CODE)
+        at = max(at, end)
+    values = list(found.values())
+    return values[:MAX_VALUES], max(0, len(values) - MAX_VALUES)
+
+
+def _collect(text: str, start: int, end: int, found: dict[str, Value], only: frozenset[str] | None) -> None:
+    for match in _VALUE.finditer(text, start, end):
+        kind = next(name for name, value in match.groupdict().items() if value is not None)
+        if only is not None and kind not in only:
+            continue
+        group = "bare" if kind == "number" else kind
+        value = match[group]
+        begin = match.start(group)
+        if kind in {"url", "path", "host"}:
+            value = _without_end(value)
+        value = value.strip()
+        if len(value) < 2 and kind not in {"number", "tick"} or value in _NO_IDENTIFIER or not value:
+            continue
+        if value not in found:
+            found[value] = Value(value[:400], _line_of(text, begin), begin, begin + len(value))
+
+
+def _without_end(value: str) -> str:
+    value = value.rstrip(_STRIPPED)
+    while value.endswith((")", "]", "}")) and value.count(value[-1]) > value.count({")": "(", "]": "[", "}": "{"}[value[-1]]):
+        value = value[:-1].rstrip(_STRIPPED)
+    return value
+
+
+def _line_of(text: str, at: int) -> str:
+    start = text.rfind("\n", 0, at) + 1
+    end = text.find("\n", at)
+    end = len(text) if end < 0 else end
+    if end - start > 300:
+        start = max(start, at - 120)
+        end = min(end, at + 180)
+    return text[start:end].strip()
