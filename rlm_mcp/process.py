@@ -53,18 +53,23 @@ def run(
             env=None if environ is None else dict(environ),
             start_new_session=True,
         )
-    except OSError as error:
-        raise ProcessError(f"{command[0]!r} cannot be started ({error})") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte or lone surrogate in an argument
+        raise ProcessError(
+            f"{command[0]!r} cannot be started ({error}); is it installed, and are its arguments plain text?"
+        ) from error
     try:
         return _collect(child, time.monotonic() + timeout_seconds, max_bytes)
-    except TimeoutError as error:
-        raise ProcessError(f"{command[0]!r} ran longer than {timeout_seconds:g} s and was ended") from error
+    except (TimeoutError, subprocess.TimeoutExpired) as error:
+        raise ProcessError(
+            f"{command[0]!r} ran longer than {timeout_seconds:g} s and was ended; give it less to do"
+        ) from error
     finally:
         _end(child)
 
 
 def _collect(child: subprocess.Popen[bytes], deadline: float, max_bytes: int) -> Ended:
-    assert child.stdout is not None and child.stderr is not None  # noqa: S101  # both were asked for as pipes
+    assert child.stdout is not None
+    assert child.stderr is not None
     kept = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
     is_cut = False
     with selectors.DefaultSelector() as selector:
@@ -93,10 +98,11 @@ def _collect(child: subprocess.Popen[bytes], deadline: float, max_bytes: int) ->
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None:
+    """End the child's whole group, unless it was seen to end by itself. Not yet waited for, its id is still its own."""
+    if child.returncode is None:
         try:
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # macOS refuses for a group that has ended already
             child.kill()
         child.wait()
     for stream in (child.stdout, child.stderr):

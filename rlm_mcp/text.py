@@ -37,7 +37,7 @@ def _count(text: str) -> int:
 
 
 def clean(text: str) -> str:
-    """``text`` as it may stand in a log: no NUL (shown as its picture), no lone surrogates, ``\\r\\n`` as it came."""
+    r"""``text`` as it may stand in a log: no NUL (shown as its picture), no lone surrogates, ``\r\n`` as it came."""
     if "\x00" in text:
         text = text.replace("\x00", "\u2400")
     try:

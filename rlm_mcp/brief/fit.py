@@ -24,8 +24,10 @@ class Fitted:
 
 
 def fit(lines: Sequence[Line], max_tokens: int, *, narrowest: int = 84) -> Fitted:
-    """As many of ``lines``, in order, as fit ``max_tokens``: all of them at the widest width that lets all fit, else
-    the first of them at the narrowest."""
+    """As many of ``lines``, in order, as fit ``max_tokens``.
+
+    All of them at the widest width that lets all fit, else the first of them at the narrowest.
+    """
     for width in _LADDER:
         if width < narrowest:
             break

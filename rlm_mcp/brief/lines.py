@@ -50,7 +50,9 @@ def fact_line(fact: FactRow, view: View) -> str:
     """One Fact on one line, its Ref at the end."""
     writer = _WRITERS.get(fact.kind, _plain)
     line = writer(fact, view)
-    gone = f" (superseded by e{fact.superseded_by})" if fact.superseded_by and fact.kind not in _SAY_SO_THEMSELVES else ""
+    gone = (
+        f" (superseded by e{fact.superseded_by})" if fact.superseded_by and fact.kind not in _SAY_SO_THEMSELVES else ""
+    )
     return f"{line}{gone} {view.ref(fact.session_key, fact.seq)}"
 
 

@@ -43,7 +43,9 @@ def sections(material: Material) -> list[Section]:
     """Every section that has something to say, in the order they stand in the Brief."""
     view = View(cwd=material.cwd, session_key=material.session_key)
     built = [
-        _facts(material, view, "User's rules and corrections, verbatim", ("constraint", "correction"), 0.14, narrowest=200),
+        _facts(
+            material, view, "User's rules and corrections, verbatim", ("constraint", "correction"), 0.14, narrowest=200
+        ),
         _plan(material, view),
         _todos(material, view),
         _facts(material, view, "Tests, latest outcome", ("test", "failing_test"), 0.06),
@@ -114,9 +116,14 @@ def _edits(material: Material, view: View) -> Section:
         title="Files edited (lines added-removed)",
         kinds=("edit", "symbol"),
         lines=[
-            (lambda width, group=group: "- " + edit_group_line(  # type: ignore[misc]
-                group, replace(view, width=width), material.symbols.get(group.subject, ())
-            ))
+            (
+                lambda width, group=group: (
+                    "- "
+                    + edit_group_line(  # type: ignore[misc]
+                        group, replace(view, width=width), material.symbols.get(group.subject, ())
+                    )
+                )
+            )
             for group in material.edits
         ],
         total=material.totals.get("edit", 0),

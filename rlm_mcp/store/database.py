@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
@@ -29,7 +30,7 @@ class Store:
         self.paths = paths
         self.settings = settings
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -74,7 +75,9 @@ def translated(paths: Paths) -> Iterator[None]:
                 "RLM_MCP_BUSY_SECONDS"
             ) from error
         if "full" in text or "disk I/O" in text:
-            raise StoreFull(f"the disk under {str(paths.home)!r} is full or failing ({text}); free some room") from error
+            raise StoreFull(
+                f"the disk under {str(paths.home)!r} is full or failing ({text}); free some room"
+            ) from error
         raise StoreError(f"{str(paths.database)!r}: {text}; 'rlm-mcp status' tells more") from error
     except sqlite3.DatabaseError as error:
         raise StoreDamaged(

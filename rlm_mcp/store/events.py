@@ -188,9 +188,7 @@ class _Writer:
             if "cwd" in columns:  # the Session's folder is where it began
                 columns["cwd"] = self._first_cwd(growing.id) or columns["cwd"]
             names = ", ".join(f"{name} = ?" for name in columns)
-            self.store.connection.execute(
-                f"UPDATE session SET {names} WHERE id = ?", (*columns.values(), growing.id)
-            )
+            self.store.connection.execute(f"UPDATE session SET {names} WHERE id = ?", (*columns.values(), growing.id))
         if news.compactions:
             self.store.connection.execute(
                 "UPDATE session SET compactions = compactions + ? WHERE id = ?", (news.compactions, growing.id)
@@ -359,7 +357,8 @@ def by_call(store: Store, session: SessionRow, call_id: str, kind: EventKind) ->
 def at_log_offset(store: Store, session: SessionRow, offset: int) -> EventRow | None:
     """The Event whose text holds that byte of the log, or None for a header line."""
     row = store.connection.execute(
-        _EVENTS + "WHERE event.session = ? AND event.seq = (SELECT max(seq) FROM event WHERE session = ? AND start <= ?)",
+        _EVENTS
+        + "WHERE event.session = ? AND event.seq = (SELECT max(seq) FROM event WHERE session = ? AND start <= ?)",
         (session.id, session.id, offset),
     ).fetchone()
     if row is None or offset >= row["start"] + row["length"]:
@@ -471,5 +470,3 @@ def _event(row: sqlite3.Row) -> EventRow:
         record_offset=row["record_offset"],
         record_length=row["record_length"],
     )
-
-

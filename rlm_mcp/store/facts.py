@@ -48,8 +48,12 @@ _INSERT = f"INSERT INTO fact ({_COLUMNS}) VALUES ({', '.join('?' * 16)})"  # nam
 
 
 def add(store: Store, fact: FactRow, *, supersedes: bool, closes: Iterable[tuple[str, str]] = ()) -> None:
-    """Write a Fact; older current ones of its kind and subject (``supersedes``) and of ``closes`` (kind, subject; ''
-    for every subject) are marked as superseded by its Event. Inside ``writing()``."""
+    """Write a Fact and mark what it supersedes with its Event's number. Inside ``writing()``.
+
+    Args:
+        supersedes: older current Facts of its kind and subject are over.
+        closes: so are those of these (kind, subject) pairs; subject '' stands for every one.
+    """
     run = store.connection.execute
     if supersedes:
         run(
@@ -60,8 +64,8 @@ def add(store: Store, fact: FactRow, *, supersedes: bool, closes: Iterable[tuple
     for kind, subject in closes:
         if subject:
             run(
-                "UPDATE fact SET superseded_by = ? WHERE session = ? AND kind = ? AND superseded_by = 0 AND subject = ? "
-                "AND seq < ?",
+                "UPDATE fact SET superseded_by = ? WHERE session = ? AND kind = ? AND superseded_by = 0 "
+                "AND subject = ? AND seq < ?",
                 (fact.seq, fact.session, kind, subject, fact.seq),
             )
         else:
@@ -137,7 +141,6 @@ class Group:
     count: int
     added: int
     removed: int
-    first_seq: int
     last_seq: int
     last_turn: int
     status: str
@@ -153,8 +156,8 @@ def grouped(store: Store, scope: Sequence[ScopePart], kind: str, *, limit: int =
     groups: dict[str, Group] = {}
     for part in scope:
         rows = store.connection.execute(
-            "SELECT subject, count(*) AS count, sum(added) AS added, sum(removed) AS removed, min(seq) AS first_seq, "
-            "max(seq) AS last_seq, turn, status, text, superseded_by FROM fact WHERE session = ? AND kind = ? AND seq <= ? "
+            "SELECT subject, count(*) AS count, sum(added) AS added, sum(removed) AS removed, max(seq) AS last_seq, "
+            "turn, status, text, superseded_by FROM fact WHERE session = ? AND kind = ? AND seq <= ? "
             "GROUP BY subject ORDER BY last_seq DESC LIMIT ?",  # bare columns are those of max(seq): SQLite's rule
             (part.session.id, kind, part.max_seq, limit),
         )
@@ -168,7 +171,6 @@ def grouped(store: Store, scope: Sequence[ScopePart], kind: str, *, limit: int =
                 count=row["count"] + (newer.count if newer else 0),
                 added=row["added"] + (newer.added if newer else 0),
                 removed=row["removed"] + (newer.removed if newer else 0),
-                first_seq=row["first_seq"] if not newer else newer.first_seq,
                 last_seq=newer.last_seq if newer else row["last_seq"],
                 last_turn=newer.last_turn if newer else row["turn"],
                 status=newer.status if newer else row["status"],

@@ -50,8 +50,8 @@ def add(store: Store, session: SessionRow, new: NewFold) -> int:
     """Record a Fold; returns its number."""
     with store.writing() as connection:
         rowid = connection.execute(
-            "INSERT INTO fold (client_session, session_key, time, trigger, instructions, upto_seq, brief, tokens, loss, "
-            "seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO fold (client_session, session_key, time, trigger, instructions, upto_seq, brief, tokens, "
+            "loss, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 session.client_session,
                 session.key,

@@ -46,6 +46,11 @@ def words_of(query: str) -> list[str]:
     return list(dict.fromkeys(_WORD.findall(query.lower())))[:_MAX_WORDS]
 
 
+def word_set(text: str) -> set[str]:
+    """All words of a text as the index splits them."""
+    return set(_WORD.findall(text.lower()))
+
+
 def by_words(
     store: Store, scope: Sequence[ScopePart], words: Sequence[str], *, every: bool, columns: str = "", limit: int = 50
 ) -> list[WordHit]:
@@ -104,7 +109,7 @@ def by_pattern(
 ) -> tuple[list[PatternHit], bool]:
     """Places where ``pattern`` (a Rust regex, or with ``fixed`` plain text) matches, newest Session first, in order.
 
-    Smart case: a pattern without capitals ignores case. Returns the hits and whether there are more than were looked at.
+    Smart case: a pattern without capitals ignores case. Returns the hits and whether more were left.
 
     Raises:
         QueryError: the pattern is not a valid regex, ripgrep is missing, or the search took longer than 5 s.

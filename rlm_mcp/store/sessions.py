@@ -87,9 +87,7 @@ def by_client_prefix(store: Store, prefix: str) -> list[SessionRow]:
 
 def by_path(store: Store, path: str) -> list[SessionRow]:
     """The Sessions of a transcript file as it is now, oldest first."""
-    return _many(
-        store, "WHERE source.path = ? AND source.is_current ORDER BY session.id", (os.path.realpath(path),)
-    )
+    return _many(store, "WHERE source.path = ? AND source.is_current ORDER BY session.id", (os.path.realpath(path),))
 
 
 def newest(store: Store, cwd: str = "") -> SessionRow | None:
@@ -138,9 +136,7 @@ def _walk(store: Store, session: SessionRow, *, stop_at_clear: bool) -> list[Sco
         if parent is None or parent.id in seen:
             break
         seen.add(parent.id)
-        parts.append(
-            ScopePart(session=parent, max_seq=parent.events if at.parent_events < 0 else at.parent_events)
-        )
+        parts.append(ScopePart(session=parent, max_seq=parent.events if at.parent_events < 0 else at.parent_events))
         at = parent
     return parts
 

@@ -147,7 +147,9 @@ def _inflate(block: bytes, source_id: int) -> bytes:
     try:
         return zlib.decompress(block)
     except zlib.error as error:
-        raise StoreDamaged(f"a raw block of source {source_id} is torn ({error}); ingest the transcript again") from error
+        raise StoreDamaged(
+            f"a raw block of source {source_id} is torn ({error}); ingest the transcript again"
+        ) from error
 
 
 def real(path: Path | str) -> str:

@@ -163,4 +163,3 @@ def _turn_lines(store: Store, scope: Sequence[ScopePart], home: SessionRow) -> l
             if row.first_seq <= part.max_seq
         ]
     return found
-

@@ -98,8 +98,8 @@ def _path_piece(path: str, rows: Sequence[FactRow], view: View) -> Line:
     if last.kind == "edit":
         made = " created" if rows[0].status == "create" else " deleted" if last.status == "delete" else ""
         size = f" +{sum(row.added for row in rows)}-{sum(row.removed for row in rows)}"
-        return lambda width: f"{view.path(path)}{made}{size} {ref}"
-    return lambda width: f"{view.path(path)} {ref}"
+        return lambda _width: f"{view.path(path)}{made}{size} {ref}"
+    return lambda _width: f"{view.path(path)} {ref}"
 
 
 def _symbols(rows: Sequence[FactRow], view: View) -> list[Line]:
@@ -138,7 +138,7 @@ def _todos(rows: Sequence[FactRow], view: View) -> list[Line]:
     return [_piece(row, view) for row in last.values()]
 
 
-def _values(rows: Sequence[FactRow], view: View) -> list[Line]:
+def _values(rows: Sequence[FactRow], _view: View) -> list[Line]:
     names = list(dict.fromkeys(row.subject for row in rows))
     return [(lambda width, name=name: one_line(name, max(width, 80))) for name in names]  # type: ignore[misc]
 

@@ -16,13 +16,14 @@ from rlm_mcp.errors import StoreBusy
 from rlm_mcp.events import Client, Event, SkipReason
 from rlm_mcp.facts.extract import FactExtractor
 from rlm_mcp.facts.kinds import Fact
-from rlm_mcp.facts.supersede import SUPERSEDING
+from rlm_mcp.facts.supersede import SUPERSEDED_BY_NEWER
 from rlm_mcp.store import degraded, sessions, sources
 from rlm_mcp.store import events as stored
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.facts import FactRow
 from rlm_mcp.store.sources import SourceRow
-from rlm_mcp.transcripts.reader import Batch, Change, Watermark, changed, detect, read_batch, related_files
+from rlm_mcp.transcripts.claude_code import related_files
+from rlm_mcp.transcripts.reader import Batch, Change, Watermark, changed, detect, read_batch
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) after each Batch."""
@@ -88,7 +89,6 @@ def _ingest_file(
     source = _source_to_continue(store, path, agent=agent, main_source=main_source, rebuild=rebuild)
     if source is None:
         return None
-    size = Path(path).stat().st_size
     races = 0
     while races <= _MAX_RACES:
         batch = read_batch(Path(path), _watermark(source))
@@ -96,28 +96,34 @@ def _ingest_file(
         races += not applied
         source = _current(store, path)
         if progress is not None:
-            progress(source.offset, max(size, source.offset))
+            progress(source.offset, max(source.offset, _size(path)))
         if applied and batch.at_end:
             return source
     raise StoreBusy(f"other processes keep ingesting {path!r}; try again")
 
 
-def _source_to_continue(
-    store: Store, path: str, *, agent: str, main_source: int, rebuild: bool
-) -> SourceRow | None:
+def _source_to_continue(store: Store, path: str, *, agent: str, main_source: int, rebuild: bool) -> SourceRow | None:
     source = sources.current(store, path)
     if source is not None and not rebuild:
         change = changed(Path(path), _watermark(source))
         if change in (Change.SAME, Change.GROWN):
             return source
-    form = detect(Path(path))
-    if form is None:
+    if _is_empty(path):
         return None
+    form = detect(Path(path))
     with store.writing():
         now = sources.current(store, path)
         if now == source:  # else another process began it meanwhile
             sources.add(store, path, form.client, agent=agent, main_source=main_source)
     return _current(store, path)
+
+
+def _is_empty(path: str) -> bool:
+    return Path(path).is_file() and _size(path) == 0
+
+
+def _size(path: str) -> int:
+    return Path(path).stat().st_size
 
 
 def _current(store: Store, path: str) -> SourceRow:
@@ -176,7 +182,7 @@ def _new_facts(event: Event, facts: list[Fact]) -> list[stored.NewFact]:
                 removed=fact.removed,
                 note=fact.note,
             ),
-            supersedes=fact.kind in SUPERSEDING,
+            supersedes=fact.kind in SUPERSEDED_BY_NEWER and bool(fact.subject),
             closes=tuple((closed.kind, closed.subject) for closed in fact.closes),
         )
         for fact in facts
@@ -217,4 +223,3 @@ def _has_tail(store: Store, session: sessions.SessionRow) -> bool:
         "SELECT length(tail) > 0 FROM source WHERE id = (SELECT source FROM session WHERE id = ?)", (session.id,)
     ).fetchone()
     return bool(row[0])
-

@@ -29,9 +29,7 @@ class ReadAnswer:
     """Where to read on; None at the end."""
 
 
-def read(
-    store: Store, session: SessionRow, ref: str, *, offset: int = 0, max_tokens: int | None = None
-) -> ReadAnswer:
+def read(store: Store, session: SessionRow, ref: str, *, offset: int = 0, max_tokens: int | None = None) -> ReadAnswer:
     """The text a Ref names from byte ``offset`` on, at most about ``max_tokens``, cut at a character.
 
     Raises:

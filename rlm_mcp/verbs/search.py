@@ -21,7 +21,7 @@ from rlm_mcp.store.database import Store
 from rlm_mcp.store.events import EventRow, TurnRow
 from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.text import estimate_tokens, one_line
-from rlm_mcp.verbs import typed
+from rlm_mcp.verbs import typed as sets
 from rlm_mcp.verbs.digest import digest
 from rlm_mcp.verbs.query import Question, TypedQuery, content_words, understand
 
@@ -76,7 +76,7 @@ class Filters:
         return self.turns is None or self.turns[0] <= turn <= self.turns[1]
 
 
-def search(
+def search(  # noqa: PLR0913  # the tool's own parameters
     store: Store,
     session: SessionRow,
     query: str,
@@ -93,7 +93,7 @@ def search(
     Args:
         kind: only Events of this EventKind, or (typed) the Facts of this FactKind.
         turns: ``"4"``, ``"3-9"``; empty for all.
-        scope: ``lineage`` (this Session and what it came out of), ``session``, ``project`` (all of its folder), ``all``.
+        scope: ``lineage`` (this Session and what it came out of), ``session``, ``project`` (its folder's), ``all``.
         mode: ``auto`` understands typed questions, "quoted phrases" and /patterns/; the others say it outright.
         offset: how many lines or hits to pass over (for the next page).
 
@@ -115,7 +115,7 @@ def search(
     mode, wanted = _mode(mode, query)
     if mode in ("regex", "phrase"):
         return asking.places(wanted, fixed=mode == "phrase")
-    if filters.kind in typed.NOUNS and filters.kind not in set(EventKind):
+    if filters.kind in sets.NOUNS and filters.kind not in set(EventKind):
         question = Question(typed=(TypedQuery(kind=filters.kind),), words=tuple(content_words(query)))
         return asking.typed(replace(question, is_plain_question=not question.words))
     if mode == "auto" and not filters.kind:
@@ -124,8 +124,8 @@ def search(
 
 
 def _filters(kind: str, turns: str) -> Filters:
-    if kind and kind not in set(EventKind) and kind not in typed.NOUNS:
-        known = ", ".join(sorted({*map(str, EventKind), *typed.NOUNS}))
+    if kind and kind not in set(EventKind) and kind not in sets.NOUNS:
+        known = ", ".join(sorted({*map(str, EventKind), *sets.NOUNS}))
         raise QueryError(f"kind {kind!r} is not known; known: {known}")
     if not turns:
         return Filters(kind=kind)
@@ -195,38 +195,39 @@ class _Search:
 
     def typed(self, question: Question) -> SearchAnswer:
         """The complete set, narrowed by the question's other words where they fit anything."""
-        found: dict[tuple[str, str], typed.Item] = {}
+        found: dict[tuple[str, str], sets.Item] = {}
         for query in question.typed:
-            for item in typed.items(self.store, self.parts, query, self.view):
+            for item in sets.items(self.store, self.parts, query, self.view):
                 if self.filters.admits_turn(item.turn):
                     found.setdefault((item.kind, item.text + item.ref), item)
         items = list(found.values())
         if question.words:
             items = self._narrowed(items, question.words)
-        noun = typed.NOUNS[question.typed[0].kind]
+        noun = sets.NOUNS[question.typed[0].kind]
         if not items:
             return self._nothing(f"no {noun} recorded" + (f" for {' '.join(question.words)}" if question.words else ""))
         page = items[self.offset :]
         room = self.budget - estimate_tokens(noun) - 30
-        fitted = fit([item.line for item in page], room, narrowest=typed.narrowest(question.typed))
+        fitted = fit([item.line for item in page], room, narrowest=sets.narrowest(question.typed))
         head = f"{noun} ({len(items)}): " if not self.offset else f"{noun} ({self.offset + 1} on of {len(items)}): "
-        lines = [head + fitted.lines[0], *fitted.lines[1:]] if fitted.lines else [head + one_line(page[0].line(200), 400)]
+        lines = (
+            [head + fitted.lines[0], *fitted.lines[1:]] if fitted.lines else [head + one_line(page[0].line(200), 400)]
+        )
         shown = max(1, len(fitted.lines))
         return self._answer(lines, page[:shown], len(items), is_cut=self.offset + shown < len(items))
 
-    def _narrowed(self, items: Sequence[typed.Item], words: Sequence[str]) -> list[typed.Item]:
+    def _narrowed(self, items: Sequence[sets.Item], words: Sequence[str]) -> list[sets.Item]:
         scored = [(sum(word in item.text.lower() for word in words), item) for item in items]
         best = [item for score, item in sorted(scored, key=lambda pair: -pair[0]) if score > 0]
         if best:
             return best
         turns = {(part.session.key, turn.number) for part, turn, share in self._turns_of(words) if share >= _COVERED}
-        of_turns = [item for item in items if (self.view.session_key, item.turn) in turns]
-        return of_turns
+        return [item for item in items if (self.view.session_key, item.turn) in turns]
 
     def words(self, words: Sequence[str]) -> SearchAnswer:
         """Digests of the Turns the words are from, then the Events that hold them."""
         if not words:
-            raise QueryError("the query is empty; give words, a \"phrase\", a /pattern/ or a typed question")
+            raise QueryError('the query is empty; give words, a "phrase", a /pattern/ or a typed question')
         tokens = list(dict.fromkeys(token for word in words for token in index.words_of(word)))
         turns = [] if self.filters.kind or self.offset else self._turns_of(tokens)
         hits, total = self._word_hits(tokens)
@@ -259,7 +260,9 @@ class _Search:
         ]
         is_cut = self.offset + shown < total
         if is_cut:
-            lines.append(f"{total} events hold these words; more: offset={self.offset + shown}, or narrow by kind or turns")
+            lines.append(
+                f"{total} events hold these words; more: offset={self.offset + shown}, or narrow by kind or turns"
+            )
         return self._finished(lines, [*head, *found], total, is_cut=is_cut)
 
     def _word_hits(self, tokens: Sequence[str]) -> tuple[list[index.WordHit], int]:
@@ -284,13 +287,15 @@ class _Search:
             if not self.filters.admits_turn(hit.event.turn):
                 continue
             part = parts[hit.event.session]
-            said = set(index._WORD.findall(events.text_of(self.store, hit.event, max_bytes=40_000).lower()))
+            said = index.word_set(events.text_of(self.store, hit.event, max_bytes=40_000))
             share = sum(word in said for word in words) / len(words)
             closeness = share * (1.0 + 0.5 * min(1.0, len(words) / max(1, len(said))))
             found.append((part, events.turn_row(self.store, part.session, hit.event.turn), share, closeness))
         found.sort(key=lambda row: (-row[3], -row[1].number))
         best = found[0][3] if found else 0.0
-        return [(part, turn, share) for part, turn, share, closeness in found[:_PROMPT_TURNS] if closeness >= best * 0.75]
+        return [
+            (part, turn, share) for part, turn, share, closeness in found[:_PROMPT_TURNS] if closeness >= best * 0.75
+        ]
 
     def places(self, pattern: str, *, fixed: bool) -> SearchAnswer:
         """Places where a phrase or pattern stands, in order, several of one Event on lines of their own."""
@@ -333,11 +338,11 @@ class _Search:
     def _nothing(self, why: str) -> SearchAnswer:
         return self._finished([why], [], 0, is_cut=False)
 
-    def _answer(
-        self, lines: list[str], shown: Sequence[typed.Item | Hit], total: int, *, is_cut: bool
-    ) -> SearchAnswer:
+    def _answer(self, lines: list[str], shown: Sequence[sets.Item | Hit], total: int, *, is_cut: bool) -> SearchAnswer:
         hits = [
-            row if isinstance(row, Hit) else Hit(ref=row.ref, kind=row.kind, turn=row.turn, text=row.line(600), time=row.time)
+            row
+            if isinstance(row, Hit)
+            else Hit(ref=row.ref, kind=row.kind, turn=row.turn, text=row.line(600), time=row.time)
             for row in shown
         ]
         if is_cut:
