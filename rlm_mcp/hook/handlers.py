@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +12,7 @@ from rlm_mcp.config import Paths
 from rlm_mcp.errors import StoreBusy
 from rlm_mcp.events import Client, EventKind, LinkKind
 from rlm_mcp.hook.payloads import ADDITIONAL_CONTEXT_CHARS, HookCall, Moment
-from rlm_mcp.store import events, lineage, sessions
+from rlm_mcp.store import events, lineage, live, sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.text import cut
@@ -24,15 +21,14 @@ from rlm_mcp.verbs.compact import compact
 from rlm_mcp.verbs.ingest import ingest
 from rlm_mcp.verbs.locate import locate
 
-_PROCESS = re.compile(r"\d{1,10}")
 _PATIENCE = 10
 """At a swap the ingest may take this many times ``hook_seconds``: the built-in summariser takes minutes."""
 _CONTEXT_TOKENS = 2_400
 _INSTRUCTION_TOKENS = 1_200
 _INSTRUCTION = (
     "The whole conversation stays searchable outside the window through the rlm-mcp tools, and a Brief with these "
-    "facts will stand beside your summary. Keep every Ref (such as e12) with its statement, keep the standing rules and the "
-    "open work, and do not copy out what a Ref can reach.\n\n"
+    "facts will stand beside your summary. Keep every Ref (such as e12) with its statement, keep the standing rules "
+    "and the open work, and do not copy out what a Ref can reach.\n\n"
 )
 
 
@@ -74,11 +70,15 @@ def start(call: HookCall, paths: Paths) -> bool:
     Raises:
         OSError: the folder cannot be written.
     """
-    before = _read_live(paths, call)
-    if call.client is Client.CLAUDE_CODE:
+    before: dict[str, str] = {}
+    if call.client is Client.CLAUDE_CODE and call.process and call.moment is not Moment.COMPACT:
+        before = live.found(live.path_of(paths, call.client, call.process))
         _write_live(paths, call, built_in=call.moment is Moment.PRE_COMPACT)
         if call.source == "clear" and before.get("session"):
             lineage.hint(paths, call.session, before["session"], LinkKind.CLEAR)
+        if call.source == "startup":
+            for kind in (call.client, "parent", "degraded"):
+                live.tidy(paths, kind)
     if call.moment is Moment.SESSION_START and call.source == "compact":
         return call.client is Client.CODEX or before.get("built_in") == "yes"
     return call.moment in (Moment.COMPACT, Moment.PRE_COMPACT)
@@ -175,35 +175,12 @@ def _reply_of(store: Store, session: SessionRow, text: str) -> str:
     return f"e{same[-1]}" if same else ""
 
 
-def _live_path(paths: Paths, call: HookCall) -> Path | None:
-    return paths.live / f"{call.client}-{call.process}.json" if _PROCESS.fullmatch(call.process) else None
-
-
-def _read_live(paths: Paths, call: HookCall) -> dict[str, str]:
-    path = _live_path(paths, call)
-    try:
-        found = json.loads(path.read_bytes()) if path is not None else {}
-    except (FileNotFoundError, ValueError):
-        return {}
-    return {name: value for name, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
-
-
 def _write_live(paths: Paths, call: HookCall, *, built_in: bool) -> None:
     """``built_in``: a PreCompact hook was called, which Claude Code does only when no mod answered."""
-    path = _live_path(paths, call)
-    if path is None:
-        return
     content = {
         "session": call.session,
         "transcript": call.transcript,
         "cwd": call.cwd,
         "built_in": "yes" if built_in else "no",
     }
-    paths.live.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, json.dumps(content).encode())
-    finally:
-        os.close(descriptor)
-    draft.replace(path)
+    live.leave(paths, live.path_of(paths, call.client, call.process), content)

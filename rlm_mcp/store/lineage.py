@@ -7,19 +7,13 @@ Event of the same kind, time (to the millisecond) and length as the fork's first
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import re
-from pathlib import Path
-
 from rlm_mcp.config import Paths
 from rlm_mcp.events import Client, LinkKind
-from rlm_mcp.store import sessions
+from rlm_mcp.store import live, sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_KIND = "parent"
 _CANDIDATES = 20
 
 
@@ -29,15 +23,8 @@ def hint(paths: Paths, client_session: str, parent: str, link: LinkKind) -> None
     Raises:
         OSError: the folder cannot be written.
     """
-    target = _hint_path(paths, client_session)
-    if target is None or client_session == parent:
-        return
-    paths.live.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, json.dumps({"parent": parent, "link": link}).encode())
-    finally:
-        os.close(descriptor)
+    if client_session and client_session != parent:
+        live.leave(paths, live.path_of(paths, _KIND, client_session), {"parent": parent, "link": link})
 
 
 def settle(store: Store, session: SessionRow) -> SessionRow:
@@ -57,18 +44,15 @@ def settle(store: Store, session: SessionRow) -> SessionRow:
             "UPDATE session SET parent = ?, link = ?, parent_events = ? WHERE id = ? AND parent = ''",
             (parent, link, events, session.id),
         )
-    path = _hint_path(store.paths, session.client_session)
-    if path is not None:
-        path.unlink(missing_ok=True)
+    live.path_of(store.paths, _KIND, session.client_session).unlink(missing_ok=True)
     return sessions.by_id(store, session.id) or session
 
 
 def _hinted(paths: Paths, client_session: str) -> tuple[str, LinkKind, int] | None:
-    path = _hint_path(paths, client_session)
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no hint, or one cut short: the same
-        found = json.loads(path.read_bytes()) if path is not None else {}
-        return str(found["parent"]), LinkKind(found["link"]), -1
-    return None
+    word = live.found(live.path_of(paths, _KIND, client_session))
+    if not word.get("parent") or word.get("link") not in set(LinkKind):
+        return None
+    return word["parent"], LinkKind(word["link"]), -1
 
 
 def _copied_from(store: Store, session: SessionRow) -> tuple[str, LinkKind, int] | None:
@@ -106,7 +90,3 @@ def _older(store: Store, candidate: int, session: int) -> bool:
         for each in (candidate, session)
     ]
     return tuple(begun[0]) < tuple(begun[1])
-
-
-def _hint_path(paths: Paths, client_session: str) -> Path | None:
-    return paths.live / f"parent-{client_session}.json" if _PLAIN.fullmatch(client_session) else None
