@@ -70,29 +70,31 @@ def run(
 def _collect(child: subprocess.Popen[bytes], deadline: float, max_bytes: int) -> Ended:
     assert child.stdout is not None
     assert child.stderr is not None
-    kept = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
+    output, complaint = bytearray(), bytearray()
+    kept = {child.stdout.fileno(): output, child.stderr.fileno(): complaint}
     is_cut = False
     with selectors.DefaultSelector() as selector:
         for descriptor in kept:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map() and not is_cut:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
+            left = deadline - time.monotonic()
+            ready = selector.select(max(0.0, left))
+            if not ready or left < 0:
                 raise TimeoutError
             for key, _mask in ready:
                 piece = os.read(key.fd, 1 << 16)
                 if not piece:
                     selector.unregister(key.fd)
                 kept[key.fd] += piece
-            is_cut = len(kept[child.stdout.fileno()]) > max_bytes
-            del kept[child.stderr.fileno()][_COMPLAINT_BYTES:]
+            is_cut = len(output) > max_bytes
+            del complaint[_COMPLAINT_BYTES:]
     if is_cut:
         _end(child)
     exit_code = child.wait(timeout=max(0.1, deadline - time.monotonic()))
     return Ended(
         exit_code=exit_code,
-        output=bytes(kept[child.stdout.fileno()][:max_bytes]),
-        complaint=bytes(kept[child.stderr.fileno()]),
+        output=bytes(output[:max_bytes]),
+        complaint=bytes(complaint),
         is_cut=is_cut,
     )
 

@@ -1,0 +1,101 @@
+"""Children end with their whole group, in time, and what they print is bounded."""
+
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlm_mcp.errors import ProcessError
+from rlm_mcp.process import run
+
+PYTHON = sys.executable
+
+
+def test_a_child_gives_its_output_complaint_and_exit_code():
+    """Both streams and the exit code come back apart."""
+    ended = run([PYTHON, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"], timeout_seconds=60)
+    assert (ended.output, ended.complaint, ended.exit_code, ended.is_cut) == (b"out\n", b"err\n", 3, False)
+
+
+def test_a_child_reads_nothing_from_our_standard_input():
+    """An MCP server's standard input is the protocol: a child must not eat it."""
+    ended = run([PYTHON, "-c", "import sys; print(len(sys.stdin.read()))"], timeout_seconds=60)
+    assert ended.output == b"0\n"
+
+
+def test_the_environment_and_folder_given_are_the_childs(tmp_path: Path):
+    """What is given replaces the whole environment."""
+    code = "import os; print(os.getcwd(), sorted(set(os.environ) - {'LC_CTYPE'}))"
+    ended = run([PYTHON, "-c", code], timeout_seconds=60, cwd=tmp_path, environ={"ONLY": "1"})
+    assert ended.output.decode().split(" ", 1) == [os.path.realpath(tmp_path), "['ONLY']\n"]
+
+
+def test_output_past_the_limit_is_cut_and_the_child_ended():
+    """An endless printer costs no more than the limit."""
+    ended = run([PYTHON, "-c", "while True: print('x' * 1000)"], timeout_seconds=60, max_bytes=10_000)
+    assert ended.is_cut
+    assert len(ended.output) == 10_000
+
+
+def test_a_flood_of_complaints_is_bounded():
+    """Standard error keeps its first 64 KiB and does not block the child."""
+    code = "import sys; sys.stderr.write('e' * 300_000); print('done')"
+    ended = run([PYTHON, "-c", code], timeout_seconds=60)
+    assert ended.output == b"done\n"
+    assert len(ended.complaint) == 64 << 10
+
+
+def test_a_child_that_runs_too_long_is_ended_with_a_named_limit():
+    """The message says what ran and how long it was given."""
+    with pytest.raises(ProcessError, match=r"ran longer than 0\.2 s"):
+        run([PYTHON, "-c", "import time; time.sleep(600)"], timeout_seconds=0.2)
+
+
+def test_a_child_that_closes_its_streams_and_stays_is_ended_too():
+    """Waiting for the exit is under the same limit as reading the output."""
+    code = "import os, time; os.close(1); os.close(2); time.sleep(600)"
+    with pytest.raises(ProcessError, match="ran longer"):
+        run([PYTHON, "-c", code], timeout_seconds=0.4)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watches a stranger's end through a pidfd (Linux)")
+def test_a_grandchild_holding_the_output_is_ended_with_the_group(tmp_path: Path):
+    """The child is gone, what it left behind keeps the pipe: the time-out ends the group."""
+    left = tmp_path / "pid"
+    command = ["/bin/sh", "-c", f"sleep 600 & echo $! > {left}; exit 0"]
+    with pytest.raises(ProcessError, match="ran longer"):
+        run(command, timeout_seconds=0.5)
+    pid = int(left.read_text())
+    assert _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether the process ends by itself soon; ended here if not."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        ready, _, _ = select.select([descriptor], [], [], 20)
+        if not ready:
+            os.kill(pid, signal.SIGKILL)
+        return bool(ready)
+    finally:
+        os.close(descriptor)
+
+
+def test_an_endless_complainer_is_ended_in_time():
+    """Output that never pauses does not keep the clock from being looked at."""
+    code = "import sys\nwhile True: sys.stderr.write('e' * 4000)"
+    with pytest.raises(ProcessError, match="ran longer"):
+        run([PYTHON, "-c", code], timeout_seconds=0.4)
+
+
+@pytest.mark.parametrize("command", [["/no/such/program"], [PYTHON, "a\0b"], [PYTHON, "\ud800"]])
+def test_what_cannot_be_started_says_so(command: list[str]):
+    """A missing program, a NUL byte or a lone surrogate in an argument: one typed error."""
+    with pytest.raises(ProcessError, match="cannot be started"):
+        run(command, timeout_seconds=5)

@@ -1,0 +1,55 @@
+"""Refs: what is printed parses back; what is no Ref says so."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_mcp.errors import RefError
+from rlm_mcp.refs import Ref, Span, parse_ref
+
+KEYS = st.one_of(st.just(""), st.text("0123456789abcdef", min_size=8, max_size=8))
+NUMBERS = st.integers(0, 10**12 - 1)
+SPANS = st.tuples(NUMBERS, NUMBERS).map(lambda pair: Span(start=min(pair), end=max(pair)))
+REFS = st.one_of(
+    st.builds(Ref, session=KEYS, event=NUMBERS, span=st.one_of(st.none(), SPANS)),
+    st.builds(Ref, session=KEYS, turn=NUMBERS),
+    st.builds(Ref, session=KEYS, log=SPANS),
+    st.builds(Ref, session=KEYS, whole=st.just(True)),
+)
+
+
+@given(REFS)
+def test_every_ref_parses_back_from_its_print(ref: Ref):
+    """``parse_ref(str(ref)) == ref``."""
+    assert parse_ref(str(ref)) == ref
+
+
+@pytest.mark.parametrize("text", [" e12 ", "[e12]", "`e12`", "<e12>", "[`e12`]", "e12\n"])
+def test_what_a_model_puts_around_a_ref_is_forgiven(text: str):
+    """Blanks, brackets and backticks are no part of it."""
+    assert parse_ref(text) == Ref(event=12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "12", "e", "E12", "e-1", "e12:", "e12:4", "e1:2-", "t", "x3", "log:4", "log", "1f2e3d4.e1", "1F2E3D4C.e1",
+     "1f2e3d4c.", "e12 e13", "e12:0-400:2", "e" + "9" * 13, "e1\u0662:0-1x", "../e1", "\x00"],
+)  # fmt: skip
+def test_what_is_no_ref_is_named_with_examples_of_refs(text: str):
+    """The message shows the value and what Refs look like."""
+    with pytest.raises(RefError) as raised:
+        parse_ref(text)
+    assert repr(text) in str(raised.value)
+    assert "'e12'" in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["e12:9-3", "log:9-3", "1f2e3d4c.e1:9-3"])
+def test_a_span_that_ends_before_it_starts_is_refused(text: str):
+    """The cure is in the message."""
+    with pytest.raises(RefError, match="start first"):
+        parse_ref(text)
+
+
+def test_an_empty_span_is_a_ref():
+    """Half-open ranges may be empty."""
+    assert parse_ref("e12:5-5").span == Span(start=5, end=5)
