@@ -13,7 +13,7 @@ import click
 
 Progress = Callable[[int, int], None]
 
-_REF = r"(?P<ref>\b(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|t\d+)\b)"
+_REF = r"\b(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|t\d+)\b"
 _LONG_BYTES = 4_000_000
 
 
@@ -27,10 +27,15 @@ def show(text: str) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     for line in text.split("\n"):
-        styled = Text(line, style="bold" if line.startswith("#") else "")
-        styled.highlight_regex(_REF, style_prefix="")
+        styled = Text(line, style=_style(line))
         styled.highlight_regex(_REF, "cyan")
         console.print(styled)
+
+
+def _style(line: str) -> str:
+    if line.startswith("#"):
+        return "bold"
+    return "bold green" if line.startswith("$ ") else ""
 
 
 def show_exact(text: str) -> None:
