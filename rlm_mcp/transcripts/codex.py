@@ -38,7 +38,7 @@ from rlm_mcp.events import (
     SkipReason,
 )
 from rlm_mcp.text import clean, one_line
-from rlm_mcp.transcripts import codex_tools
+from rlm_mcp.transcripts import codex_tools, codex_types
 from rlm_mcp.transcripts.codex_messages import (
     Message,
     event_message,
@@ -56,46 +56,6 @@ from rlm_mcp.transcripts.reading import Reading
 _KEPT_ECHOES = 64
 _KEPT_CALLS = 256
 _MIRROR = Reading(known_without_event=True)
-
-_SILENT_RECORDS = frozenset(
-    {
-        "world_state", "token_usage_record", "session_metadata", "dynamic_tools_updated", "resume_metadata",
-        "security_risk_score", "inter_agent_communication_metadata", "realtime_item",
-    }
-)  # fmt: skip
-"""Top-level types that only the client reads."""
-
-_SILENT_ITEMS = frozenset(
-    {"compaction", "compaction_summary", "compaction_trigger", "context_compaction", "ghost_snapshot", "other",
-     "configuration_update", "additional_tools"}
-)  # fmt: skip
-"""Response items without anything to read: encrypted, or markers."""
-
-_SILENT_EVENTS = frozenset(
-    {
-        "task_started", "task_complete", "turn_started", "turn_complete", "thread_settings_applied", "item_started",
-        "context_compacted", "session_configured", "turn_diff", "plan_update", "exec_command_begin", "web_search_begin",
-        "web_search_end", "mcp_tool_call_begin", "patch_apply_begin", "patch_apply_updated", "view_image_tool_call",
-        "image_generation_begin", "image_generation_end", "shutdown_complete", "raw_response_item",
-        "raw_response_completed", "agent_message_delta", "agent_reasoning_delta", "agent_reasoning_section_break",
-        "agent_message_content_delta", "reasoning_content_delta", "reasoning_raw_content_delta", "plan_delta",
-        "exec_command_output_delta", "terminal_interaction", "exec_approval_request", "apply_patch_approval_request",
-        "elicitation_request", "elicitation_abandoned", "request_user_input", "request_permissions",
-        "dynamic_tool_call_request", "dynamic_tool_call_response", "guardian_assessment", "hook_started",
-        "hook_completed", "mcp_startup_update", "mcp_startup_complete", "skills_update_available",
-        "collab_agent_spawn_begin", "collab_agent_spawn_end", "collab_agent_interaction_begin",
-        "collab_agent_interaction_end", "collab_waiting_begin", "collab_waiting_end", "collab_close_begin",
-        "collab_close_end", "collab_resume_begin", "collab_resume_end", "model_verification",
-        "get_history_entry_response", "sub_agent_activity", "conversation_path", "user_message_queued", "thread_goal_cleared", "safety_buffering",
-    }
-)  # fmt: skip
-"""Events that mirror items, or steer the client's screen."""
-
-_SILENT_DONE = frozenset(
-    {"WebSearch", "ImageView", "ImageGeneration", "ContextCompaction", "CollabAgentToolCall", "HookPrompt",
-     "SubAgentActivity", "Sleep", "EnteredReviewMode", "ExitedReviewMode", "DynamicToolCall", "FunctionCall"}
-)  # fmt: skip
-"""Completed items that mirror other records."""
 
 
 class CodexReader:
@@ -141,7 +101,7 @@ class CodexReader:
         }
         if not isinstance(kind, str):
             return self._skip(SkipReason.NOT_A_RECORD, ", ".join(sorted(record))[:80])
-        if kind in _SILENT_RECORDS:
+        if kind in codex_types.SILENT_RECORDS:
             return _MIRROR
         by_record: dict[str, Callable[[dict[str, Any]], Reading]] = {
             "session_meta": self._session_meta,
@@ -238,7 +198,7 @@ class CodexReader:
 
     def _response_item(self, payload: dict[str, Any]) -> Reading:
         kind = string(payload.get("type"))
-        if kind in _SILENT_ITEMS:
+        if kind in codex_types.SILENT_ITEMS:
             return _MIRROR
         by_item: dict[str, Callable[[dict[str, Any]], Reading]] = {
             "message": lambda item: self._message(item_message(item), "item"),
@@ -266,10 +226,7 @@ class CodexReader:
         if message.role == "reply" and self._here["summary"]:
             self._is_echo("summary", message.text, source)
             return self._events(self._event(EventKind.SUMMARY, message.text, uuid=message.uuid))
-        if message.role == "aborted":
-            if self._is_echo("aborted", "", source):
-                return _MIRROR
-        elif message.role in {"prompt", "reply"} and self._is_echo(message.role, message.echo, source):
+        if message.role != "note" and self._is_echo(message.role, message.echo, source):
             return _MIRROR
         kinds = {"prompt": EventKind.PROMPT, "reply": EventKind.REPLY}
         kind = kinds.get(message.role, EventKind.SUMMARY if is_brief(message.text) else EventKind.NOTE)
@@ -376,7 +333,7 @@ class CodexReader:
 
     def _event_msg(self, payload: dict[str, Any]) -> Reading:
         kind = string(payload.get("type"))
-        if kind in _SILENT_EVENTS:
+        if kind in codex_types.SILENT_EVENTS:
             return _MIRROR
         by_event: dict[str, Callable[[dict[str, Any]], Reading]] = {
             "user_message": lambda event: self._message(event_message("prompt", event), "event"),
@@ -397,9 +354,9 @@ class CodexReader:
         }
         if kind in by_event:
             return by_event[kind](payload)
-        if kind in {"error", "warning", "stream_error", "deprecation_notice", "background_event", "model_reroute"}:
+        if kind in codex_types.TOLD_EVENTS:
             return self._note(f"{kind}: {string(payload.get('message')) or plain(payload)}")
-        if kind in {"entered_review_mode", "exited_review_mode", "undo_started", "undo_completed"}:
+        if kind in codex_types.MODE_EVENTS:
             rest = {name: value for name, value in payload.items() if name != "type"}
             return self._note(f"{kind}: {plain(rest)}")
         return self._skip(SkipReason.UNKNOWN_TYPE, f"event_msg {kind}")
@@ -415,7 +372,7 @@ class CodexReader:
         if not isinstance(item, dict):
             return self._skip(SkipReason.UNEXPECTED_SHAPE, "item_completed")
         kind = string(item.get("type"))
-        if kind in _SILENT_DONE:
+        if kind in codex_types.SILENT_DONE:
             return _MIRROR
         by_item: dict[str, Callable[[dict[str, Any]], Reading]] = {
             "UserMessage": lambda done: self._message(event_message("prompt", done), "done"),
@@ -452,6 +409,8 @@ class CodexReader:
         source = string(item.get("source"))
         line = clean(codex_tools.command_line(item.get("command")))
         tool = "user_shell" if source == "user_shell" else "exec_command"
+        if tool == "user_shell":
+            self._is_echo(tool, line, "done")
         call = self._known_call(call_id, tool, codex_tools.as_arguments(cmd=line))
         output = item.get("aggregated_output")
         if not isinstance(output, str):

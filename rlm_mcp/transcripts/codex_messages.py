@@ -19,6 +19,7 @@ _BRIEF = "# rlm-mcp brief"
 _IMAGE_TAG = re.compile(r"\s*(?:<image\b[^>]*>|</image>)\s*")
 _IMAGE_PATH = re.compile(r"path=\"([^\"]+)\"")
 _IMAGE_NAME = re.compile(r"name=(\[[^\]]*\]|[^\s>]+)")
+_USER_SHELL = re.compile(r"<user_shell_command>\s*<command>\n?(.*?)\n?</command>", re.DOTALL)
 _PLAN_BLOCK = re.compile(r"<proposed_plan>.*?</proposed_plan>", re.DOTALL)
 _OF_CLIENT = re.compile(
     r"# AGENTS\.md instructions|<(?:environment_context|environments_instructions|user_instructions|INSTRUCTIONS"
@@ -33,7 +34,7 @@ class Message:
     """One message, whichever record told of it."""
 
     role: str
-    """``prompt``, ``reply``, ``note`` or ``aborted``."""
+    """``prompt``, ``reply``, ``note``, ``aborted`` or ``user_shell``."""
     text: str
     echo: str = ""
     """What both records of one message have in common."""
@@ -79,14 +80,17 @@ def item_message(item: dict[str, Any]) -> Message:
     payloads = tuple(payload for payload in map(image, parts) if payload is not None)
     role = _role(item, "\n".join(words))
     shown = "\n".join([*words, *(pictures or ["[image]"] * len(payloads))])
-    echo = "".join(words)
     return Message(
-        role=role,
-        text=shown,
-        echo=_PLAN_BLOCK.sub("", echo) if role == "reply" else echo,
-        uuid=string(item.get("id")),
-        payloads=payloads,
+        role=role, text=shown, echo=_echo(role, "".join(words)), uuid=string(item.get("id")), payloads=payloads
     )
+
+
+def _echo(role: str, text: str) -> str:
+    """What the other record of a message has in common with ``text``."""
+    if role == "reply":
+        return _PLAN_BLOCK.sub("", text)
+    ran = _USER_SHELL.match(text) if role == "user_shell" else None
+    return ran[1] if ran else "" if role == "aborted" else text
 
 
 def _role(item: dict[str, Any], text: str) -> str:
@@ -97,8 +101,8 @@ def _role(item: dict[str, Any], text: str) -> str:
         return "note"
     passed = item.get("internal_chat_message_metadata_passthrough")
     kinds = passed.get("content_item_kinds") if isinstance(passed, dict) else None
-    if text.startswith("<turn_aborted>"):
-        return "aborted"
+    if text.startswith(("<turn_aborted>", "<user_shell_command>")):
+        return "aborted" if text.startswith("<turn") else "user_shell"
     if isinstance(kinds, list) and kinds and "unknown" not in kinds:
         return "prompt" if any(isinstance(kind, str) and kind.startswith("user.") for kind in kinds) else "note"
     return "note" if _OF_CLIENT.match(text.lstrip()) else "prompt"
@@ -120,11 +124,10 @@ def event_message(role: str, event: dict[str, Any]) -> Message:
     paths = [path for path in local if isinstance(path, str)] if isinstance(local, list) else []
     paths += [string(part.get("path")) for part in parts if part.get("type") == "local_image"]
     pictures = [f"[image: {path}]" for path in paths]
-    echo = "".join(words)
     return Message(
         role=role,
         text="\n".join([*filter(None, words), *pictures]),
-        echo=_PLAN_BLOCK.sub("", echo) if role == "reply" else echo,
+        echo=_echo(role, "".join(words)),
         uuid=string(event.get("id")),
     )
 

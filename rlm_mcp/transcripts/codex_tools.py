@@ -148,7 +148,7 @@ def call_text(call: Call) -> str:
         steps = [f"{marks.get(todo.status.value, '[ ]')} {todo.text}" for todo in _todos(given)]
         return "\n".join(["update_plan", *filter(None, [string(given.get("explanation"))]), *steps])
     if not given:
-        return f"{call.tool} {call.argument}".rstrip()
+        return f"{call.tool} {call.argument}".rstrip() if call.argument.strip(" {}") else call.tool
     return "\n".join([call.tool, *(f"{name}: {_plain(value)}" for name, value in given.items())])
 
 
