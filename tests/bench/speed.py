@@ -243,7 +243,8 @@ def make_codex(folder: Path, name: str) -> Path:
 def _codex_payload(rollout: Path) -> bytes:
     payload = {
         "session_id": "0193c0de-0000-7000-8000-000000000001", "transcript_path": str(rollout), "model": "gpt-5.1-codex",
-        "hook_event_name": "SessionStart", "source": "compact", "cwd": str(rollout.parent), "permission_mode": "default",
+        "hook_event_name": "SessionStart", "source": "compact",
+        "cwd": str(rollout.parent), "permission_mode": "default",
     }  # fmt: skip
     return json.dumps(payload).encode()
 
