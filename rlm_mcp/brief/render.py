@@ -18,7 +18,7 @@ from rlm_mcp.text import cut, estimate_tokens
 
 FIRST_LINE = "# rlm-mcp brief"
 _HEADING_TOKENS = 16
-_ASK_SHARE = 0.55
+_ASK_SHARE = 0.62
 """Of the whole Brief, for the latest ask; longer ones are cut in the middle with their Ref."""
 _FIRST_ASK_SHARE = 0.2
 _REPLY_SHARE = 0.08

@@ -155,7 +155,7 @@ def _commands(material: Material, view: View) -> Section:
         kinds=("command",),
         lines=[_line(row, view) for row in rows],
         total=material.totals.get("command", 0),
-        share=0.15,
+        share=0.2,
         narrowest=60,
     )
 

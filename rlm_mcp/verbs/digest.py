@@ -22,13 +22,13 @@ _GROUPS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("errors", ("error",), 0.2),
     ("edited", ("edit",), 0.2),
     ("added", ("symbol",), 0.14),
-    ("ran", ("command",), 0.3),
     ("committed", ("commit", "pull_request"), 0.1),
     ("decided", ("decision", "plan"), 0.16),
     ("todos", ("todo",), 0.12),
     ("asked", ("question", "task"), 0.12),
-    ("read", ("read",), 0.16),
-    ("values", ("value",), 0.1),
+    ("values", ("value",), 0.06),
+    ("read", ("read",), 0.14),
+    ("ran", ("command",), 0.4),  # last: it takes what the others leave
 )
 _REPLY_SHARE = 0.12
 
@@ -127,7 +127,7 @@ def _commands(rows: Sequence[FactRow], view: View) -> list[Line]:
 
 def _command_piece(row: FactRow, view: View) -> Line:
     ref = view.ref(row.session_key, row.seq)
-    return lambda width: f"{outcome(row)} `{command_text(row.text or row.subject, width)}` {ref}"
+    return lambda width: f"{outcome(row)} {command_text(row.text or row.subject, max(width, 60))} {ref}"
 
 
 def _todos(rows: Sequence[FactRow], view: View) -> list[Line]:

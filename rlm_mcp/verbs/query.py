@@ -135,7 +135,7 @@ _TOPICS = (
             "function functions class classes type types method methods symbol symbols interface interfaces struct "
             "structs definitions component components"
         ),
-        companions=_words("added add adds defined created introduced implemented written new newly wrote name names"),
+        companions=_words("added add adds defined created introduced implemented write written new newly wrote name names"),
         queries=(TypedQuery(kind="symbol"),),
     ),
     _Topic(
@@ -163,7 +163,7 @@ _TOPICS = (
         names=_words(
             "constraint constraints rule rules requirement requirements preference preferences restriction restrictions "
             "guideline guidelines convention conventions instruction instructions require required requires insist "
-            "insisted demand demanded want wants wanted prefer prefers preferred must should"
+            "insisted demand demanded want wants wanted prefer prefers preferred must should always"
         ),
         companions=_words("standing set apply follow followed state do be done ask asked say said") | _MADE,
         queries=(_CONSTRAINTS,),

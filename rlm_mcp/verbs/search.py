@@ -237,7 +237,7 @@ class _Search:
         room = self.budget - 24
         leading = [(part, turn) for part, turn, share in turns if share >= _COVERED][:3]
         for number, (part, turn) in enumerate(leading):
-            share = 0.8 if len(leading) == 1 else (0.62, 0.6, 0.7)[number]
+            share = 0.94 if len(leading) == 1 else (0.62, 0.6, 0.9)[number]
             made = digest(self.store, part, turn, self.view, int(room * share))
             room -= sum(estimate_tokens(line) + 1 for line in made)
             lines += made
