@@ -19,6 +19,7 @@ Most things stand in a rollout twice, and one of the two gives the Event:
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,7 @@ from rlm_mcp.events import (
     Command,
     Event,
     EventKind,
+    FileRead,
     LinkKind,
     OtherTool,
     Payload,
@@ -383,6 +385,7 @@ class CodexReader:
             "CommandExecution": self._command,
             "FileChange": self._file_change,
             "McpToolCall": self._mcp_call,
+            "ImageView": self._image_view,
             "Plan": self._plan,
         }
         if kind not in by_item:
@@ -464,9 +467,20 @@ class CodexReader:
 
     def _mcp_call(self, item: dict[str, Any]) -> Reading:
         call_id = string(item.get("id"))
-        tool = f"mcp__{string(item.get('server'))}__{string(item.get('tool'))}"
+        server = re.sub(r"\W", "_", string(item.get("server")))
+        tool = f"mcp__{server}__{string(item.get('tool'))}"
         call = self._known_call(call_id, tool, codex_tools.as_arguments(item.get("arguments")))
         return self._completed(call_id, call, codex_tools.mcp_outcome(call, item.get("result"), item.get("error")))
+
+    def _image_view(self, item: dict[str, Any]) -> Reading:
+        call_id = string(item.get("id"))
+        if call_id in self._calls:
+            return _MIRROR  # its output item holds the image
+        path = codex_tools.file_path(string(item.get("path")))
+        shown = Outcome(text=f"[image: {path}]", actions=(FileRead(path=path),))
+        return self._completed(
+            call_id, Call(tool="view_image", argument=codex_tools.as_arguments(path=path), cwd=""), shown
+        )
 
     def _plan(self, item: dict[str, Any]) -> Reading:
         text = clean(string(item.get("text")))

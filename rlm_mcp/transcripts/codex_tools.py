@@ -15,6 +15,11 @@ Shapes seen in rollouts of 0.101, 0.142 and 0.169. Outputs carry the client's fr
     ...
 
     {"output": "...", "metadata": {"exit_code": 0, "duration_seconds": 0.2}}     the same, older
+
+    Script completed                       exec: a script that calls the other tools (code mode, gpt-6 models)
+    Wall time 0.1 seconds
+    Output:
+    ...
 """
 
 from __future__ import annotations
@@ -49,12 +54,16 @@ _SHELL_PROGRAMS = re.compile(r"(?:.*[/\\])?(?:(?:ba|z|da|k)?sh|powershell|pwsh)(
 _HEADER_LINE = re.compile(
     r"Chunk ID: \S*|Wall time: (?P<seconds>[\d.]+) seconds|Process exited with code (?P<exited>-?\d+)"
     r"|Process running with session ID (?P<session>\d+)|Exit code: (?P<code>-?\d+)|Original token count: \d+"
-    r"|Total output lines: \d+|Output:"
+    r"|Total output lines: \d+|Script \w+|Wall time (?P<script>[\d.]+) seconds|Output:"
 )
 _FAILURE = re.compile(
     r"(?:unsupported (?:custom tool )?call|failed\b|error\b|err:|aborted\b|rejected\b|timed out|tool call error)"
     r"|[a-z_ ]{1,40} (?:failed|error|rejected)\b",
     re.IGNORECASE,
+)
+_SCRIPTED_STEP = re.compile(
+    r"""step["']?\s*:\s*(?P<quote>["'`])(?P<text>(?:\\.|(?!(?P=quote)).)*)(?P=quote)\s*,\s*["']?status["']?\s*:\s*["'](?P<status>\w+)""",
+    re.DOTALL,
 )
 _READING = re.compile(
     r"(?:cd (?P<cwd>[^\s;&|]+) && )?"
@@ -142,7 +151,8 @@ def call_text(call: Call) -> str:
         return f"$ {command}"
     given = arguments(call.argument)
     if call.tool == "apply_patch":
-        return string(given.get("input")) or call.argument
+        touched = string(given.get("files"))
+        return string(given.get("input")) or (f"apply_patch {touched}" if touched else call.argument)
     if call.tool == "update_plan":
         marks = {"completed": "[x]", "in_progress": "[>]"}
         steps = [f"{marks.get(todo.status.value, '[ ]')} {todo.text}" for todo in _todos(given)]
@@ -212,8 +222,8 @@ def output_parts(output: Any) -> tuple[str, tuple[Payload, ...]]:
         payload = image(item)
         if payload is not None:
             payloads.append(payload)
-    if len(texts) > 1 and unframe(texts[0] + "\n").framed:
-        return texts[0] + "\n" + "\n".join(texts[1:]), tuple(payloads)
+    if len(texts) > 1 and unframe(texts[0]).framed:
+        return texts[0].rstrip("\n") + "\n" + "\n".join(texts[1:]), tuple(payloads)
     return "\n".join(texts), tuple(payloads)
 
 
@@ -306,6 +316,8 @@ def _actions(call: Call, text: str, failed: bool, tasks: dict[str, str]) -> tupl
             found = edits_of_patch(string(given.get("input")) or call.argument, call.cwd)
         elif call.tool == "update_plan":
             found = (TodoUpdate(todos=_todos(given), whole_list=True),)
+        elif call.tool == "exec" and "update_plan(" in call.argument:
+            found = _scripted_plan(call.argument)
         elif call.tool == "view_image" and given.get("path"):
             found = (FileRead(path=absolute(string(given["path"]), call.cwd)),)
         elif call.tool == "request_user_input":
@@ -319,6 +331,16 @@ def _summary(call: Call) -> str:
     given = arguments(call.argument)
     words = " ".join(f"{name}={_plain(value)}" for name, value in given.items()) if given else call.argument
     return clean(one_line(words, 200))
+
+
+def _scripted_plan(script: str) -> tuple[Action, ...]:
+    """The plan that a script of code mode writes with literals; it leaves no other record."""
+    steps = [
+        {"step": re.sub(r"\\(.)", r"\1", found["text"]), "status": found["status"]}
+        for found in _SCRIPTED_STEP.finditer(script, script.find("update_plan("))
+    ]
+    todos = _todos({"plan": steps})
+    return (TodoUpdate(todos=todos, whole_list=True),) if todos else ()
 
 
 def _todos(given: dict[str, Any]) -> tuple[Todo, ...]:

@@ -38,7 +38,7 @@ SILENT_EVENTS = frozenset(
 """Events that mirror items, or steer the client's screen."""
 
 SILENT_DONE = frozenset(
-    {"WebSearch", "ImageView", "ImageGeneration", "ContextCompaction", "CollabAgentToolCall", "HookPrompt",
+    {"WebSearch", "ImageGeneration", "ContextCompaction", "CollabAgentToolCall", "HookPrompt",
      "SubAgentActivity", "Sleep", "EnteredReviewMode", "ExitedReviewMode", "DynamicToolCall", "FunctionCall"}
 )  # fmt: skip
 """Completed items that mirror other records."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +107,23 @@ def _compaction(home: CodexHome, provider: Provider) -> None:
     home.resume("go on", trusted)
 
 
+def _scripts(home: CodexHome, provider: Provider) -> None:
+    def script(text: str) -> Step:
+        return Step(calls=(ToolCall(name="exec", arguments=text),))
+
+    (home.project / "pic.png").write_bytes(_PICTURE)
+    patch = json.dumps("*** Begin Patch\n*** Add File: n.txt\n+one\n*** End Patch")
+    plan = '{plan: [{step: \'look \\\'here\\\'\', status: \'completed\'}, {"step": "test", "status": "pending"}]}'
+    provider.steps = [
+        script('const r = await tools.exec_command({cmd: "echo nested; seq 1 5"}); text(r.output);'),
+        script('await tools.exec_command({cmd: "false"}); text(await tools.mcp__echo__echo({text: "hello"}));'),
+        script(f"text(await tools.apply_patch({patch}));"),
+        script(f"await tools.update_plan({plan}); await tools.view_image({{path: 'pic.png'}}); text('planned');"),
+        Step(text="All done."),
+    ]
+    home.exec("do it by script")
+
+
 def _agents(home: CodexHome, provider: Provider) -> None:
     def wait(request: Request) -> Step:
         found = re.findall(r'"agent_id":\s*"([^"]+)"', request.text)
@@ -152,6 +170,8 @@ def _scrubbed(value: Any, root: str, long: bool) -> Any:
 
 
 def _record(fixture: str, act: Callable[[CodexHome, Provider], None], **home: str) -> None:
+    if len(sys.argv) > 1 and fixture not in sys.argv[1:]:
+        return
     binary = find_codex()
     assert binary is not None, "set RLM_MCP_CODEX"
     with tempfile.TemporaryDirectory(prefix="codex-record-") as root, running_provider() as provider:
@@ -167,13 +187,14 @@ def _record(fixture: str, act: Callable[[CodexHome, Provider], None], **home: st
 
 
 def main() -> None:
-    """Record every fixture."""
+    """Record every fixture, or those named as arguments."""
     FIXTURES.mkdir(parents=True, exist_ok=True)
     budget = "[features.token_budget]\nenabled = true\n"
     _record("tools", _tools, top="tool_output_token_limit = 300", tables=_MCP + "[tools.update_plan]\nenabled = true\n")
     _record("compact-token-budget", _compaction, tables=budget)
     _record("compact-local", _compaction)
     _record("compact-remote", _compaction, name="OpenAI")
+    _record("scripts", _scripts, model="gpt-6.1-sol", tables=_MCP + "[tools.update_plan]\nenabled = true\n")
     _record("agents", _agents, model="gpt-5.1-codex")
     _record("terminal", _terminal, model="gpt-5.1-codex")
 

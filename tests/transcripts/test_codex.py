@@ -148,6 +148,23 @@ def test_images_searches_and_failing_servers_are_told_apart():
     assert read_fixture("tools-1").results("no_such_tool")[0].failed
 
 
+def test_what_a_script_does_with_other_tools_is_seen():
+    """Code mode: nested commands, patches, MCP calls and images each have call and result; so has the plan."""
+    read = read_fixture("scripts-0")
+    done = [event.actions[0] for event in read.results("exec_command")]
+    assert [(command.command, command.exit_code) for command in done] == [("echo nested; seq 1 5", 0), ("false", 1)]
+    assert read.results("mcp__echo__echo")[0].text == "hello"
+    assert read.results("apply_patch")[0].actions[0].path == "/home/dev/project/n.txt"
+    assert read.results("view_image")[0].actions == (FileRead(path="/home/dev/project/pic.png"),)
+    scripts = read.results("exec")
+    assert [event.text for event in scripts][:2] == ["nested\n1\n2\n3\n4\n5\n", scripts[1].text]
+    (plan,) = [action for event in scripts for action in event.actions if isinstance(action, TodoUpdate)]
+    assert [(todo.text, todo.status) for todo in plan.todos] == [
+        ("look 'here'", TodoStatus.COMPLETED),
+        ("test", TodoStatus.PENDING),
+    ]
+
+
 def test_every_result_has_its_call():
     """Calls and results pair by id in every recording."""
     for path in sorted(FIXTURES.glob("*.jsonl")):
@@ -382,15 +399,18 @@ def test_what_a_hook_put_in_the_place_of_an_output_is_a_note():
 def test_unknown_types_are_counted_with_their_names():
     """Nothing unknown passes silently, and nothing odd raises."""
     read = read_lines(
-        records(
-            META,
-            ("new_thing", {}),
-            _item(type="new_item"),
-            _event(type="new_event"),
-            _event(type="item_completed", item={"type": "NewItem"}),
-            ("compacted", {"message": None}),
-        )
-        + [b'{"type": "event_msg", "payload": 7}\n', b'{"payload": {}}\n']
+        [
+            *records(
+                META,
+                ("new_thing", {}),
+                _item(type="new_item"),
+                _event(type="new_event"),
+                _event(type="item_completed", item={"type": "NewItem"}),
+                ("compacted", {"message": None}),
+            ),
+            b'{"type": "event_msg", "payload": 7}\n',
+            b'{"payload": {}}\n',
+        ]
     )
     assert [(skip.reason, skip.detail) for skip in read.skips] == [
         (SkipReason.UNKNOWN_TYPE, "new_thing"),
