@@ -10,7 +10,7 @@ from rlm_mcp.text import estimate_tokens
 Line = Callable[[int], str]
 """A line written for a width in characters."""
 
-_LADDER = (1200, 600, 400, 280, 200, 150, 110, 84)
+_LADDER = (1200, 900, 700, 550, 430, 340, 270, 220, 180, 150, 125, 105, 88, 74, 62, 52, 44)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +28,17 @@ def fit(lines: Sequence[Line], max_tokens: int, *, narrowest: int = 84) -> Fitte
 
     All of them at the widest width that lets all fit, else the first of them at the narrowest.
     """
-    for width in _LADDER:
-        if width < narrowest:
-            break
-        fitted = _at(lines, width, max_tokens)
+    widths = [width for width in _LADDER if width > narrowest]
+    best = _at(lines, narrowest, max_tokens)
+    low, high = 0, len(widths)
+    while best.left_out == 0 and low < high:  # the wider the lines, the fewer fit
+        middle = (low + high) // 2
+        fitted = _at(lines, widths[middle], max_tokens)
         if fitted.left_out == 0:
-            return fitted
-    return _at(lines, narrowest, max_tokens)
+            best, high = fitted, middle
+        else:
+            low = middle + 1
+    return best
 
 
 def _at(lines: Sequence[Line], width: int, max_tokens: int) -> Fitted:

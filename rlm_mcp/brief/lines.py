@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rlm_mcp.store.facts import FactRow, Group
@@ -169,13 +169,12 @@ _WRITERS = {
 _SAY_SO_THEMSELVES = {"command", "test", "failing_test", "error", "read", "edit", "lookup", "commit", "prompt"}
 
 
-def edit_group_line(group: Group, view: View, symbols: Sequence[str] = ()) -> str:
+def edit_group_line(group: Group, view: View) -> str:
     """All edits of one path on one line."""
     verb = {"create": " created", "delete": " deleted", "move": " moved"}.get(group.status, "")
     times = f" in {group.count} edits" if group.count > 1 else ""
-    adds = f", adds {one_line(', '.join(symbols), max(view.width, 40))}" if symbols else ""
     return (
-        f"{view.path(group.subject)}{verb} +{group.added}-{group.removed}{times}{adds} "
+        f"{view.path(group.subject)}{verb} +{group.added}-{group.removed}{times} "
         f"{view.ref(group.session_key, group.last_seq)}"
     )
 

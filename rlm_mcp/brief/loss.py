@@ -35,6 +35,7 @@ _NOUNS = {
     "commit": "commits and pull requests",
     "question": "questions and sub-agent tasks",
     "read": "files read",
+    "symbol": "files with added functions",
     "value": "values",
     "prompt": "earlier turns",
     "plan": "plans",

@@ -119,6 +119,9 @@ def _rooms(chosen: Sequence[Section], room: int) -> list[int]:
             left -= wants[number] - given[number]
             given[number] = wants[number]
         open_ones -= satisfied
+    if left > 0 and not open_ones:  # every section has what it wants: wider lines for all
+        total = sum(section.share for section in chosen)
+        given = [tokens + int(left * section.share / total) for tokens, section in zip(given, chosen, strict=True)]
     return given
 
 

@@ -51,6 +51,7 @@ def sections(material: Material) -> list[Section]:
         _facts(material, view, "Tests, latest outcome", ("test", "failing_test"), 0.06),
         _facts(material, view, "Open errors, verbatim", ("error",), 0.1, narrowest=110),
         _edits(material, view),
+        _symbols(material, view),
         _commands(material, view),
         _facts(material, view, "Decisions", ("decision",), 0.09, narrowest=140),
         _facts(material, view, "Commits and pull requests", ("commit", "pull_request"), 0.04),
@@ -114,13 +115,13 @@ def _todos(material: Material, view: View) -> Section:
 def _edits(material: Material, view: View) -> Section:
     return Section(
         title="Files edited (lines added-removed)",
-        kinds=("edit", "symbol"),
+        kinds=("edit",),
         lines=[
             (
                 lambda width, group=group: (
                     "- "
                     + edit_group_line(  # type: ignore[misc]
-                        group, replace(view, width=width), material.symbols.get(group.subject, ())
+                        group, replace(view, width=width)
                     )
                 )
             )
@@ -130,6 +131,22 @@ def _edits(material: Material, view: View) -> Section:
         share=0.17,
         narrowest=40,
     )
+
+
+def _symbols(material: Material, view: View) -> Section:
+    return Section(
+        title="Functions and types added",
+        kinds=("symbol",),
+        lines=[_symbol_line(path, names, view) for path, names in reversed(material.symbols.items())],
+        total=len(material.symbols),
+        share=0.1,
+        narrowest=40,
+    )
+
+
+def _symbol_line(path: str, names: Sequence[str], view: View) -> Line:
+    joined = ", ".join(names)
+    return lambda width: f"- {view.path(path)}: {one_line(joined, width * 2)}"
 
 
 def _reads(material: Material, view: View) -> Section:
