@@ -13,6 +13,7 @@ from rlm_mcp.facts.error_lines import error_lines
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
 from rlm_mcp.facts.memo import Memo, RunKey, bound
 from rlm_mcp.facts.outcomes import Outcome, read_outcome
+from rlm_mcp.facts.patterns import LazyPattern
 from rlm_mcp.facts.shell import (
     Segment,
     command_key,
@@ -29,7 +30,7 @@ from rlm_mcp.facts.shell import (
 
 EditFacts = Callable[[FileEdit, str, Memo], list[Fact]]
 
-_ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_ANSI = LazyPattern(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _TESTING = frozenset("pytest jest vitest mocha tox ctest rspec phpunit pest nox ava karma playwright bats prove nextest gotestsum unittest cypress trial nose2 behave".split())
 _QUIET = frozenset("cd echo mkdir export source . set true sleep printf pwd which ls".split())
 
@@ -292,13 +293,13 @@ def _closed_errors(run: _Run, command: Command, again: bool, memo: Memo) -> tupl
     return tuple(Closes(kind=FactKind.ERROR, subject=subject) for subject in gone)
 
 
-_COMMIT = re.compile(r"^\[([^\]\n]{1,200}?) ([0-9a-f]{7,40})\] (.+)$", re.MULTILINE)
-_PUSHED = re.compile(r"^ (?:[ +*=!-]) +(?:\[new (?:branch|tag)\]|[0-9a-f]{7,40}\.{2,3}[0-9a-f]{7,40}) +(\S+) +-> +(\S+).*$", re.MULTILINE)
-_PR_URL = re.compile(r"https?://[\w.-]+/[\w./-]+/(?:pull|merge_requests|pull-requests)/(\d+)(?!\S*/)")
-_PR_NUMBER = re.compile(r"\b(?:PR|[Pp]ull [Rr]equest) #(\d+)\b")
+_COMMIT = LazyPattern(r"^\[([^\]\n]{1,200}?) ([0-9a-f]{7,40})\] (.+)$", re.MULTILINE)
+_PUSHED = LazyPattern(r"^ (?:[ +*=!-]) +(?:\[new (?:branch|tag)\]|[0-9a-f]{7,40}\.{2,3}[0-9a-f]{7,40}) +(\S+) +-> +(\S+).*$", re.MULTILINE)
+_PR_URL = LazyPattern(r"https?://[\w.-]+/[\w./-]+/(?:pull|merge_requests|pull-requests)/(\d+)(?!\S*/)")
+_PR_NUMBER = LazyPattern(r"\b(?:PR|[Pp]ull [Rr]equest) #(\d+)\b")
 _PR_VERBS = {"create": "created", "submit": "submitted", "merge": "merged", "close": "closed", "ready": "ready", "edit": "edited", "reopen": "reopened"}
-_RESET = re.compile(r"^HEAD(?:~(\d+)|(\^+))$")
-_MERGED = re.compile(r"^(?:Fast-forward|Merge made by .*|Already up to date\.)$", re.MULTILINE)
+_RESET = LazyPattern(r"^HEAD(?:~(\d+)|(\^+))$")
+_MERGED = LazyPattern(r"^(?:Fast-forward|Merge made by .*|Already up to date\.)$", re.MULTILINE)
 
 
 def _git_facts(run: _Run, command: Command, printed: _Printed, memo: Memo) -> list[Fact]:

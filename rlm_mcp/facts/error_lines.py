@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rlm_mcp.facts.patterns import LazyPattern, lazy
+
 MAX_ERRORS = 40
 """Distinct error lines taken of one output."""
 MAX_SCANNED_CHARS = 400_000
@@ -42,7 +44,7 @@ _NAMED = (
     r"FAILURE|Failure|CRITICAL|Exception|ERR!|SEVERE"
 )
 _PLACE = r"(?:(?:[A-Za-z]:)?[\w@./\\+~\[\]$%#-]+(?:[:(]\d+(?:[:,.-]\d+)*\)?)?(?: in [\w.<>$]+)?:?\s+(?:- )?)"
-_SHAPES = re.compile(
+_SHAPES = lazy(
     # "error: x", "TypeError: x", "error[E0382]: x", "src/a.ts(1,2): error TS2345: x", "remote: error: x"
     rf"^\W{{0,4}}(?:\[[\w :.-]{{1,30}}\]\s*)?{_PLACE}{{0,3}}(?:Uncaught |Unhandled |uncaught |fatal |internal |PHP |Parse |Syntax |syntax |type |runtime |Fatal |Compile |Build |Runtime |CMake |compilation )?"
     rf"(?:{_NAMED})(?:\[\w+\]|\s+\(?[A-Z]{{0,6}}-?\d+\)?|\s+at [^:]{{1,80}}:\d+)?(?:\s+\([\w., -]{{1,40}}\))?\s*(?::|!|\u2502)\s*\S"
@@ -67,7 +69,7 @@ _SHAPES = re.compile(
     r"|^E\s{2,}(?:[A-Za-z_.]*(?:Error|Exception|Exit|Interrupt|Failure|Warning)\b.*|assert .*|Failed: .*|fixture '.*' not found)$"
     r"|^\S*error(?:s)? in |^\S+\s+\d+:\d+\s+error\b|^In \S+ line \d+:$|^SC\d{4}|^e: |^w: .*error|^error\b.*\bexit|^\s+\u00d7 |^Traceback \(most recent call last\)"
 )
-_NOT_ERRORS = re.compile(
+_NOT_ERRORS = lazy(
     r"\b(?:0|no|zero|without|any) (?:errors?|failures?|failed|problems?|issues?|conflicts?|exceptions?)\b|\b(?:errors?|failed|failures?)\b\W{0,3}(?:=|:)\W{0,2}0\b|\b0 (?:failing|failed|fail)\b"
     r"|^\s*(?:\u2713|\u2714|\u2705|PASS|ok\b|\[PASS\]|\[OK\]|--- PASS|=== RUN|=== CONT|=== PAUSE)|\b(?:PASSED|passed|ok)\s*(?:\[|\(|$)|\bPASSED\b"
     r"|^\s*(?:modified|new file|deleted|renamed|create mode|delete mode|rename|copy|M|A|D|R\d*|AM|MM|\?\?|Compiling|Checking|Downloading|Downloaded|Collecting|Installing|Building|Copying|Adding|Fetching|Unpacking|Using|Requirement already|added|removed|Created|Writing|Wrote|Formatted|Fixed|Fixing|Moved)[: ]"
@@ -75,11 +77,11 @@ _NOT_ERRORS = re.compile(
     r"|\b(?:resolved|fixed|handled|caught|recovered|expected error|expected exception|error handling|error-handling|error handler)\b(?!.* failed)|^\s*(?://|/\*|\* |<!--)|^\s*(?:at |\d+ \| |\d+[:-] |\d+\u2192|\d+\t)"
 )  # fmt: skip
 _TRACE_HEAD = "Traceback (most recent call last)"
-_PYTHON_PLACE = re.compile(r"^\s*File \"[^\"]+\", line \d+.*$", re.MULTILINE)
-_NEXT_PLACE = re.compile(
+_PYTHON_PLACE = LazyPattern(r"^\s*File \"[^\"]+\", line \d+.*$", re.MULTILINE)
+_NEXT_PLACE = lazy(
     r"\A\n?(?:[^\n]*\n){0,6}?[ \t]*((?:-->|\u256d\u2500\[|at (?:\S+ )?\(?|\u250c\u2500)[^\n]*:\d+(?::\d+)?\)?\]?[^\n]*|[\w./\\-]+\.\w{1,5}:\d+(?::\d+)?(?: \S+)?)[ \t]*(?=\n|\Z)"
 )
-_PYTEST_PLACE = re.compile(r"^([\w./\\-]+\.py:\d+): \w+", re.MULTILINE)
+_PYTEST_PLACE = LazyPattern(r"^([\w./\\-]+\.py:\d+): \w+", re.MULTILINE)
 
 
 def error_lines(output: str, *, showing: bool, failed: bool) -> tuple[list[ErrorLine], int]:
@@ -111,7 +113,7 @@ def error_lines(output: str, *, showing: bool, failed: bool) -> tuple[list[Error
     return list(found.values()), more
 
 
-_COMPLAINTS = re.compile(
+_COMPLAINTS = lazy(
     r"^(?:[\w./-]{1,40}: )?(?:line \d+: )?(?:cat|sed|head|tail|ls|rg|grep|find|nl|awk|jq|wc|stat|diff|cd|bash|zsh|sh|cut|sort|tree|readlink|curl|wget|/\S+)(?:: \(?| \()(?:.*(?:No such file|not found|denied|can't|cannot|[Cc]ould not|[Ff]ailed|Is a directory|error|invalid|illegal|unrecognized|not a directory|regex parse)|\d+\))"
     r"|^fatal: |^error: (?!.*;$)|command not found$|^gh: |^GraphQL: |^HTTP \d{3}:|: No such file or directory(?: \(os error \d+\))?$|: Permission denied$|^jq: error"
 )  # fmt: skip
@@ -123,9 +125,7 @@ def _candidates(text: str, showing: bool) -> Iterator[tuple[int, int]]:
     if len(lowered) != len(text):
         lowered = text
     starts: set[int] = set()
-    needles = ("no such file", "denied", "not found", "error", "fatal", "failed", "could not", "cannot", "can't", "gh: ", "http ", "curl: (", "is a directory", "not a directory") if showing else _NEEDLES + _POSITION_NEEDLES + ("-->", " 4", " 5", "enoent", "econn", "eaddr", "elifecycle", "etimedout", "eacces", "e: ", "sc", "graphql")
-    if not showing:
-        needles = _NEEDLES + _POSITION_NEEDLES + _MORE_NEEDLES
+    needles = _COMPLAINT_NEEDLES if showing else _NEEDLES + _POSITION_NEEDLES + _MORE_NEEDLES
     for needle in needles:
         at = lowered.find(needle)
         while at >= 0:
@@ -141,8 +141,12 @@ def _candidates(text: str, showing: bool) -> Iterator[tuple[int, int]]:
         yield start, len(text) if end < 0 else end
 
 
+_COMPLAINT_NEEDLES = (
+    "no such file", "denied", "not found", "error", "fatal", "failed", "could not", "cannot", "can't", "gh: ", "http ",
+    "curl: (", "is a directory", "not a directory", "graphql",
+)  # fmt: skip
 _MORE_NEEDLES = ("enoent", "econn", "eaddr", "eacces", "eperm", "elifecycle", "etimedout", "curl: (", "e: ", "http/", "status", " 40", " 50", "e  ", "terminated", "lint/", "out of memory", "no space", ": line ")
-_RUFF_FULL = re.compile(r"^[A-Z]{1,4}\d{3,4} .+(?=\n\s*-->)", re.MULTILINE)
+_RUFF_FULL = LazyPattern(r"^[A-Z]{1,4}\d{3,4} .+(?=\n\s*-->)", re.MULTILINE)
 
 
 def _error(text: str, start: int, end: int, base: int) -> ErrorLine | None:

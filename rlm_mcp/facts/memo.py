@@ -9,12 +9,17 @@ from typing import TypeVar
 
 from rlm_mcp.events import Event
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
+from rlm_mcp.facts.patterns import LazyPattern
 
 RunKey = tuple[str, tuple[str, ...]]
 """A tool (with its folder, where that is not the Session's) and its targets."""
 
 _T = TypeVar("_T")
-_PATH = re.compile(r"(?:file_path|notebook_path|path)\"?\s*[:=]\s*\"?([^\s\",]+)|((?:/|[A-Za-z]:\\|\.{1,2}/)[\w@./\\+~ -]*\w)")
+_PATH = LazyPattern(
+    r"\A(?:Read|Edit|Write|MultiEdit|NotebookEdit|NotebookRead|Update|LS) (\S[^\n]*)"
+    r"|^(?:file_path|notebook_path|path): (\S[^\n]*)|^\*\*\* (?:Update|Add|Delete) File: (\S[^\n]*)",
+    re.MULTILINE,
+)
 
 
 @dataclass(slots=True)
@@ -29,6 +34,8 @@ class Memo:
     """Put to the user by the latest reply and not answered yet."""
     rhetorical: list[str] = field(default_factory=list)
     """Asked by a reply that then went on by itself."""
+    choices: dict[str, str] = field(default_factory=dict)
+    """Number -> entry of the last list of the latest reply."""
     todos: dict[str, list[str]] = field(default_factory=dict)
     """Id -> [text, status]."""
     tests: dict[str, RunKey] = field(default_factory=dict)
@@ -60,6 +67,7 @@ class Memo:
             runs = {k: (v[0], tuple(v[1:])) for k, v in _lists(state.get(name)).items() if v}
             setattr(memo, name, runs)
         memo.tasks = {k: v for k, v in _mapping(state.get("tasks")).items() if isinstance(v, str)}
+        memo.choices = {k: v for k, v in _mapping(state.get("choices")).items() if isinstance(v, str)}
         memo.calls = {k: v for k, v in _mapping(state.get("calls")).items() if isinstance(v, str)}
         return memo
 
@@ -75,6 +83,7 @@ class Memo:
             "replies": self.replies,
             "questions": list(self.questions),
             "rhetorical": list(self.rhetorical),
+            "choices": dict(self.choices),
             "todos": {key: list(value) for key, value in self.todos.items()},
             "rules": {key: list(value) for key, value in self.rules.items()},
             "commits": list(self.commits),
@@ -91,7 +100,7 @@ class Memo:
         if event.call_id:
             match = _PATH.search(event.text, 0, 2_000) if not event.text.startswith("$") else None
             if match:
-                self.calls[event.call_id] = (match[1] or match[2])[:400]
+                self.calls[event.call_id] = match[match.lastindex or 0].strip()[:400]
                 _bound(self.calls, 40)
 
     def forget_call(self, event: Event) -> str:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from rlm_mcp.facts.patterns import LazyPattern
+
 MAX_FAILING = 200
 """Failing tests named per run."""
 
@@ -57,13 +59,13 @@ class _Runner:
     needles: tuple[str, ...]
     """One of them must stand in the output."""
     counts: Callable[[str], _Counts | None]
-    failing: tuple[re.Pattern[str], ...] = ()
+    failing: tuple[LazyPattern, ...] = ()
     """Group ``name``: the failing test."""
-    passing: re.Pattern[str] | None = None
+    passing: LazyPattern | None = None
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.MULTILINE)
+def _pattern(text: str) -> LazyPattern:
+    return LazyPattern(text, re.MULTILINE)
 
 
 def _number(text: str | None) -> int:
@@ -73,7 +75,7 @@ def _number(text: str | None) -> int:
 def _summed(text: str) -> Callable[[str], _Counts | None]:
     """Counts of every match of a pattern with the groups ``p`` (passed) and ``f``, ``f2`` (failed), ``t`` (total)."""
     pattern = _pattern(text)
-    names = set(pattern.groupindex)
+    names = pattern.groups
 
     def read(output: str) -> _Counts | None:
         passed = failed = 0
@@ -101,7 +103,7 @@ def _line(output: str, start: int, end: int) -> tuple[int, int]:
     return start + len(text) - len(text.lstrip()), start + len(text.rstrip())
 
 
-_PYTEST_PART = re.compile(r"(\d+) (passed|failed|errors?)\b")
+_PYTEST_PART = LazyPattern(r"(\d+) (passed|failed|errors?)\b")
 _PYTEST = _pattern(
     r"^=*[ ]*(?:\d+ (?:failed|passed|skipped|deselected|xfailed|xpassed|warnings?|errors?|rerun|subtests passed)(?:, )?)+ "
     r"in [\d.]+s\b.*$|^=+ no tests ran in [\d.]+s\b.*$|^=+ \d+ errors? in [\d.]+s.*$"
@@ -365,7 +367,7 @@ _RUNNERS: tuple[_Runner, ...] = (
     _Runner("node --test", (" fail ", "# pass", "\u2139 pass"), _node, (_pattern(r"^\s*(?:\u2716|not ok \d+ -) (?P<name>(?!failing tests)\S.*?)(?: \([\d.]+ms\))?$"),)),
     _Runner("tox", (": OK", ": FAIL", "congratulations"), _marks(r"^\s{2}\S+: OK\b", r"^\s{2}\S+: FAIL\b", r"^\s{2}(?:congratulations :\)|evaluation failed :\().*$"), (_pattern(r"^\s{2}(?P<name>\S+): FAIL\b.*$"),)),
     _Runner("prove", ("Result: ",), _marks(r"\.\. ok$", r"\.\. (?:Failed|Dubious)", r"^Result: (?:PASS|FAIL)$"), (_pattern(r"^(?P<name>\S+\.t) +\(Wstat: .*$"),)),
-    _Runner("karma", ("Executed ",), _summed(r"^.*?: Executed (?P<t>\d+) of \1(?: \((?P<f>\d+) FAILED\))?.*$" if False else r"^.*?Executed (?P<t>\d+) of \d+(?: \((?P<f>\d+) FAILED\))?(?: \(skipped (?P<s>\d+)\))?.*$")),
+    _Runner("karma", ("Executed ",), _summed(r"^.*?Executed (?P<t>\d+) of \d+(?: \((?P<f>\d+) FAILED\))?(?: \(skipped (?P<s>\d+)\))?.*$")),
     _Runner("tests", (" passed", " failed"), _summed(r"^(?:\w+:? )?(?P<p>\d+) (?:tests? )?passed(?:,|;| and)? *(?P<f>\d+) (?:tests? )?failed\b.*$")),
 )  # fmt: skip
 

@@ -8,19 +8,11 @@ from dataclasses import replace
 from rlm_mcp.facts.error_lines import error_lines
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
 from rlm_mcp.facts.memo import Memo
-from rlm_mcp.facts.prose import (
-    Language,
-    Sentence,
-    closing_questions,
-    is_correction,
-    is_decision,
-    is_revocation,
-    is_user_decision,
-    language_of,
-    rule_of,
-    sentences,
-)
+from rlm_mcp.facts.languages import Language, language_of
+from rlm_mcp.facts.patterns import LazyPattern
+from rlm_mcp.facts.prose import Sentence, closing_questions, listed, sentences
 from rlm_mcp.facts.values import values_in
+from rlm_mcp.facts.wording import is_correction, is_decision, is_revocation, is_user_decision, rule_of
 
 MAX_RULES = 40
 """Constraints, corrections and decisions taken of one prompt, each."""
@@ -29,10 +21,10 @@ MAX_DECISIONS = 12
 MAX_STEPS = 60
 """Steps taken of one plan."""
 
-_PLAN_PROMPT = re.compile(r"\A\s*(?:please )?(?:implement|execute|carry out|follow|work through) (?:the |this )?(?:following |attached |approved )?plan\b", re.IGNORECASE)
-_PLAN_HEADING = re.compile(r"^(?:#{1,4}[ \t]*|\*\*)?(?:\d+[.)] *)?(?:[\w '-]{0,40} )?(?:implementation |revised |updated |proposed |my |the |new |high-level )?plan\b[^\n.?]{0,60}(?:\*\*)?:?[ \t]*$", re.MULTILINE | re.IGNORECASE)
-_STEP = re.compile(r"^(?:#{2,4}[ \t]+(?:(?:step|phase|part|task|change|milestone)?[ \t]*\d+[.:)]?|(?:step|phase|part|task|milestone)\b)[^\n]*|[ \t]{0,3}(?:\*\*)?\d{1,2}[.)][ \t]+[^\n]+|[ \t]{0,6}[-*] \[[ xX]\] [^\n]+)", re.MULTILINE)
-_WORD = re.compile(r"[a-z0-9_./-]{3,}|[\u3040-\u30ff\u4e00-\u9fff]")
+_PLAN_PROMPT = LazyPattern(r"\A\s*(?:please )?(?:implement|execute|carry out|follow|work through) (?:the |this )?(?:following |attached |approved )?plan\b", re.IGNORECASE)
+_PLAN_HEADING = LazyPattern(r"^(?:#{1,4}[ \t]*|\*\*)?(?:\d+[.)] *)?(?:[\w '-]{0,40} )?(?:implementation |revised |updated |proposed |my |the |new |high-level )?plan\b[^\n.?]{0,60}(?:\*\*)?:?[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_STEP = LazyPattern(r"^(?:#{2,4}[ \t]+(?:(?:step|phase|part|task|change|milestone)?[ \t]*\d+[.:)]?|(?:step|phase|part|task|milestone)\b)[^\n]*|[ \t]{0,3}(?:\*\*)?\d{1,2}[.)][ \t]+[^\n]+|[ \t]{0,6}[-*] \[[ xX]\] [^\n]+)", re.MULTILINE)
+_WORD = LazyPattern(r"[a-z0-9_./-]{3,}|[\u3040-\u30ff\u4e00-\u9fff]")
 _STOP_WORDS = frozenset("the and you now can use not any for with that this from instead forget ignore about anymore again don never always only please must should may are was have has been what said rule earlier before okay fine let its longer".split())
 
 
@@ -62,8 +54,20 @@ def facts_of_answer(text: str, at: int, memo: Memo) -> list[Fact]:
     return _said_by_user(text, at, memo, True)
 
 
+_NUMBER = LazyPattern(r"(?:option |number |no\.? ?|#)?(\d{1,2})[.)!]?", re.IGNORECASE)
+
+
+def _choice(text: str, memo: Memo) -> list[Fact]:
+    """A prompt that is only a number: the entry of the latest reply's list that it chooses."""
+    match = _NUMBER.fullmatch(text.strip())
+    chosen = memo.choices.get(match[1]) if match else None
+    if chosen is None:
+        return []
+    return [Fact(kind=FactKind.DECISION, text=text.strip(), status="user", end=len(text), note=f"chosen: {chosen}"[:400])]
+
+
 def _said_by_user(text: str, at: int, memo: Memo, asked: bool) -> list[Fact]:
-    found: list[Fact] = []
+    found: list[Fact] = _choice(text, memo)
     counts = {FactKind.CONSTRAINT: 0, FactKind.CORRECTION: 0, FactKind.DECISION: 0}
     language = language_of(text)
     is_later = memo.prompts > 0 or memo.replies > 0
@@ -155,7 +159,7 @@ def _pasted_errors(text: str) -> list[Fact]:
     ]
 
 
-_PASTED = re.compile(r"^\S*(?:Error|Exception|ERR!|error(?:\[\w+\]| TS\d+)?):? \S|^fatal: |^panic: |command not found$|^E  |\bHTTP [45]\d\d|No such file or directory$|^npm (?:ERR!|error)|:\d+:\d+:? (?:- )?error\b")
+_PASTED = LazyPattern(r"^\S*(?:Error|Exception|ERR!|error(?:\[\w+\]| TS\d+)?):? \S|^fatal: |^panic: |command not found$|^E  |\bHTTP [45]\d\d|No such file or directory$|^npm (?:ERR!|error)|:\d+:\d+:? (?:- )?error\b")
 
 
 def plan_facts(text: str, status: str, start: int, end: int) -> list[Fact]:
@@ -213,7 +217,10 @@ def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:
             )
         )
     questions = closing_questions(text)
-    memo.questions = [question.text[:400] for question in questions]
+    asked = [question.text[:400] for question in questions]
+    memo.rhetorical = [*memo.rhetorical, *(q for q in memo.questions if q not in asked)][-10:]
+    memo.questions = asked
+    memo.choices = listed(text)
     for question in questions:
         found.append(
             Fact(
@@ -225,10 +232,10 @@ def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:
                 end=question.end,
             )
         )
-    return found
+    return memo.with_rhetorical_closed(found)
 
 
-_PULL_REQUEST = re.compile(r"\b(?:created|opened|submitted|raised|PR is|PR:)[^\n]{0,160}?(?P<url>https?://[\w.-]+/[\w./-]+/(?:pull|merge_requests)/\d+)", re.IGNORECASE)
+_PULL_REQUEST = LazyPattern(r"\b(?:created|opened|submitted|raised|PR is|PR:)[^\n]{0,160}?(?P<url>https?://[\w.-]+/[\w./-]+/(?:pull|merge_requests)/\d+)", re.IGNORECASE)
 
 
 def _plan_in_reply(text: str) -> list[Fact]:

@@ -11,23 +11,25 @@ import posixpath
 import re
 from dataclasses import dataclass
 
+from rlm_mcp.facts.patterns import LazyPattern
+
 MAX_PARSED_CHARS = 60_000
 """A longer command is parsed up to here."""
 
-_HEREDOC = re.compile(
+_HEREDOC = LazyPattern(
     r"<<-?[ \t]*(['\"]?)([A-Za-z_]\w*)\1([^\n]*)\n(?:(.*?)\n)??[ \t]*\2[ \t]*(?=[\n)]|\Z)",
     re.DOTALL,
 )
-_TOKEN = re.compile(
+_TOKEN = LazyPattern(
     r"(?P<blank>[ \t\r]+|\\\n)"
     r"|(?P<op>\n|&&|\|\||;;?|\|&?|&(?![>])|[()])"
     r"|(?P<redirect>\d?>>?&[\d-]|&>>?|\d?>>?\|?|\d?<(?!<)|<<<?-?)"
     r"|(?P<word>(?:'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|[^\s'\"\\;|&<>()]|['\"])+)",
     re.DOTALL,
 )
-_QUOTED = re.compile(r"'([^']*)'|\"((?:\\.|[^\"\\])*)\"|\\(.)", re.DOTALL)
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_FILE_ENDING = re.compile(r"[\w\-@+]\.[A-Za-z0-9_]{1,12}$|(?:^|/)(?:Makefile|Dockerfile|LICENSE|\.\w[\w.-]*)$")
+_QUOTED = LazyPattern(r"'([^']*)'|\"((?:\\.|[^\"\\])*)\"|\\(.)", re.DOTALL)
+_ASSIGNMENT = LazyPattern(r"[A-Za-z_]\w*=")
+_FILE_ENDING = LazyPattern(r"[\w\-@+]\.[A-Za-z0-9_]{1,12}$|(?:^|/)(?:Makefile|Dockerfile|LICENSE|\.\w[\w.-]*)$")
 
 _WRAPPERS = {"sudo", "time", "nohup", "command", "exec", "npx", "bunx", "stdbuf", "xvfb-run", "doas", "builtin"}
 _RUN_WRAPPERS = {"uv", "poetry", "pipenv", "pdm", "hatch", "rye", "pixi", "conda"}
@@ -253,7 +255,7 @@ def _names_file(word: str) -> bool:
 
 
 _HEAD_VALUES = frozenset({"-n", "-c", "--lines", "--bytes"})
-_SED_RANGE = re.compile(r"^(\d+)(?:,(\d+|\$))?p?$")
+_SED_RANGE = LazyPattern(r"^(\d+)(?:,(\d+|\$))?p?$")
 _SEARCH_VALUES = frozenset(
     "-A -B -C -e -f -g -t -T -m --glob --type --type-not --max-count --include --exclude --exclude-dir --context -j".split()
 )
@@ -408,8 +410,8 @@ def _git_changes(segment: Segment) -> list[Changed]:
     return _moved(operands[:-1], operands[-1], "move") if len(operands) > 1 else []
 
 
-_TAIL_FILTER = re.compile(r"(?:\s*(?:2>&1|\|&?\s*(?:tail|head|cat|tee|less|more)\b[^|;&]*|\|\|\s*true|2>/dev/null))+\s*$")
-_BLANKS = re.compile(r"\s+")
+_TAIL_FILTER = LazyPattern(r"(?:\s*(?:2>&1|\|&?\s*(?:tail|head|cat|tee|less|more)\b[^|;&]*|\|\|\s*true|2>/dev/null))+\s*$")
+_BLANKS = LazyPattern(r"\s+")
 
 
 def command_key(command: str, folder: str) -> str:
@@ -432,7 +434,7 @@ def command_key(command: str, folder: str) -> str:
     return core
 
 
-_LEADING_CD = re.compile(r"\s*cd\s+(?:\"[^\"]*\"|'[^']*'|[^\s;&|]+)\s*(?:&&|;|\n)\s*")
+_LEADING_CD = LazyPattern(r"\s*cd\s+(?:\"[^\"]*\"|'[^']*'|[^\s;&|]+)\s*(?:&&|;|\n)\s*")
 
 _FILTER_FLAGS = frozenset(
     "-k -m -t -run --run --filter -g --grep --testNamePattern --test-name-pattern --test --testPathPattern -p --package "

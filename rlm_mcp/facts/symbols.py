@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rlm_mcp.facts.patterns import LazyPattern
+
 MAX_SYMBOLS = 200
 """Taken of one edit."""
 MAX_TEXT_CHARS = 400_000
@@ -21,8 +23,8 @@ class Symbol:
     """Of the line in the text, in characters."""
 
 
-def _pattern(*alternatives: str) -> re.Pattern[str]:
-    return re.compile(r"^[ \t]*(?:" + "|".join(alternatives) + ")", re.MULTILINE)
+def _pattern(*alternatives: str) -> LazyPattern:
+    return LazyPattern(r"^[ \t]*(?:" + "|".join(alternatives) + ")", re.MULTILINE)
 
 
 _PYTHON = _pattern(r"(?:async\s+)?def\s+(\w+)", r"class\s+(\w+)", r"type\s+(\w+)\s*[=\[]")
@@ -64,7 +66,7 @@ _PHP = _pattern(
     r"(?:(?:final|abstract|readonly)\s+)*(?:class|interface|trait|enum)\s+(\w+)",
 )
 _ELIXIR = _pattern(r"defp?\s+([\w?!]+)", r"def(?:module|protocol|macrop?|impl)\s+([\w.?!]+)")
-_SQL = re.compile(
+_SQL = LazyPattern(
     r"^[ \t]*create\s+(?:or\s+replace\s+)?(?:unique\s+)?(?:table|view|function|procedure|trigger|type|index|materialized\s+view)\s+(?:if\s+not\s+exists\s+)?([\w.\"`]+)",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -73,7 +75,7 @@ _ZIG = _pattern(r"(?:pub\s+)?(?:export\s+)?(?:inline\s+)?fn\s+(\w+)", r"(?:pub\s
 _SCALA = _pattern(r"(?:(?:private|protected|override|implicit|final|sealed|abstract|case|lazy|inline)(?:\[\w+\])?\s+)*(?:def|class|object|trait|enum)\s+(\w+)")
 _DART = _pattern(r"(?:abstract\s+)?(?:class|mixin|enum|extension)\s+(\w+)", r"(?!return|if|for|while|switch|else|await\b)(?:[\w<>?,]+\s+)+(\w+)\s*\([^;\n]*\)\s*(?:async\s*)?(?:\{|=>)")
 
-_BY_ENDING: dict[str, re.Pattern[str]] = {
+_BY_ENDING: dict[str, LazyPattern] = {
     **dict.fromkeys(("py", "pyi", "pyw"), _PYTHON),
     **dict.fromkeys(("ts", "tsx", "js", "jsx", "mjs", "cjs", "mts", "cts", "vue", "svelte", "astro"), _SCRIPT),
     **dict.fromkeys(("java", "kt", "kts", "cs", "groovy", "gradle"), _JAVA),

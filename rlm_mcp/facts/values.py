@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from rlm_mcp.facts.patterns import lazy
 from rlm_mcp.facts.prose import outside_code
 
 MAX_VALUES = 80
@@ -28,7 +28,7 @@ _UNITS = (
     r"dpi|fps|Hz|[kMG]Hz|%|percent|[kKM]|x|tokens?|lines?|chars?|characters?|words?|columns?|rows?|requests?|req/s|rps|qps|retries|attempts|items|entries|records|users|threads|workers|"
     r"connections|pages?|files?|tests?|steps?|times|levels?|cores?|USD|EUR|GBP|dollars|euros|cents)"
 )
-_VALUE = re.compile(
+_VALUE = lazy(
     r"(?P<url>(?:https?|wss?|ftp|ssh|git|postgres(?:ql)?|mysql|redis|mongodb(?:\+srv)?|file|s3)://[^\s<>\"'`\u300d\u300f]+)"
     r"|`(?P<tick>[^`\n]{1,200})`"
     r"|(?<![\w])\"(?P<quote>[^\"\n]{1,160})\"(?!\w)|\u201c(?P<curly>[^\u201d\n]{1,160})\u201d|\u300c(?P<corner>[^\u300d\n]{1,80})\u300d|\u00ab\s?(?P<guillemet>[^\u00bb\n]{1,120}?)\s?\u00bb|\u201e(?P<low>[^\u201c\u201d\n]{1,120})[\u201c\u201d]"
@@ -49,11 +49,9 @@ _VALUE = re.compile(
     r"|(?P<identifier>\b(?:[a-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+\$?|[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+|_[a-z]\w+)\b(?:\(\))?|\b[a-z][a-z0-9]*-(?:[a-z]+-)*[a-z]*\d[\w-]*\b|\b[A-Z]{2,10}-\d+\b)"
     r"|(?P<number>(?:\b(?:port|id|issue|pr|plan|line|lines|version|limit|timeout|max(?:imum)?|min(?:imum)?|to|of|is|at|by|than|option|step|ticket|exactly|chapter|level|size|count|width|height|priority)|[=:<>\u2264\u2265])\s?\(?(?P<bare>\d[\d,_]*(?:\.\d+)?)\b(?![.)]\s))"
     r"|(?P<mention>(?<![\w@.])@[A-Za-z][\w/-]+)",
-    re.IGNORECASE | 0 if False else 0,
 )  # fmt: skip
 _IN_CODE = frozenset({"url", "path", "email", "uuid", "host", "env"})
 _STRIPPED = ".,;:!?*"
-_COMMON_QUOTES = re.compile(r"^[\s\W]*$")
 _NO_IDENTIFIER = frozenset({"GitHub", "JavaScript", "TypeScript", "LaTeX", "YouTube", "iOS", "macOS", "OpenAI", "ChatGPT", "README", "DevOps", "PostgreSQL", "MongoDB", "GraphQL"})
 
 
