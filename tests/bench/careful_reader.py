@@ -207,6 +207,10 @@ def _covers(wide: str, narrow: str) -> bool:
     return wide.split()[:3] == narrow.split()[:3] and len(wide) <= len(narrow)
 
 
+_COMPLAINT = re.compile(r"\w[\w.-]{0,20}: |\w+:\d+: |(?:error|fatal|Error|panic)\b|[\w.]+Error: ")
+"""What a program says of itself, not what it shows of a file."""
+
+
 def _errors(steps: list[Step], roots: list[str]) -> list[Noted]:
     """Error lines verbatim; superseded once the same command or an edit of the same file succeeded later."""
     found: dict[str, tuple[Noted, str]] = {}
@@ -233,6 +237,8 @@ def _errors(steps: list[Step], roots: list[str]) -> list[Noted]:
         output = re.sub(r"</?tool_use_error>", "", step.output)
         if not shell:
             output = output.strip().split("\n", 1)[0]
+        if programs_of(shell) & (READERS | SEARCHERS):
+            output = "\n".join(line for line in output.splitlines() if _COMPLAINT.match(line))
         for line in error_lines(output, step.failed):
             found[fold(line)] = (Noted(kind="error", needle=fold(line), turn=step.turn, at=step.at), subject)
     return [fact for fact, _ in found.values()]
@@ -321,7 +327,7 @@ def _decisions(steps: list[Step], roots: list[str]) -> list[Noted]:
             if (
                 firm
                 and 30 < len(sentence) < 500
-                and not re.match(r"[|\u2705\u274c*]", sentence)
+                and not re.match(r"[|\u2705\u274c*]|now let me", sentence.lower())
                 and sentence[-1] != "?"
             ):
                 found.append(Noted(kind="decision", needle=sentence.rstrip(":"), turn=step.turn, at=step.at))
@@ -397,17 +403,21 @@ def _text(entry: Any, name: str) -> str:
 
 
 def _symbols(steps: list[Step], roots: list[str]) -> list[Noted]:
-    """Functions and types that edits added."""
+    """Functions and types that edits added; superseded where a later edit took them out again."""
     found: dict[str, Noted] = {}
     for step in steps:
         for path, old, new in changes(step):
             short = relative(path, roots)
-            before = set(definitions(path, old))
-            for name in definitions(path, new):
+            before, after = definitions(path, old), definitions(path, new)
+            whole = step.tool == "Write"
+            for key, fact in found.items():
+                gone = fact.status == short and fact.needle not in after and (whole or fact.needle in before)
+                if gone:
+                    found[key] = replace(fact, superseded=True)
+            for name in after:
                 if name not in before:
-                    found[f"{short} {name}"] = Noted(
-                        kind="symbol", needle=name, turn=step.turn, at=step.at, status=short
-                    )
+                    fact = Noted(kind="symbol", needle=name, turn=step.turn, at=step.at, status=short)
+                    found[f"{short} {name}"] = fact
     return list(found.values())
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -33,6 +34,8 @@ from tests.bench.recalled import Page, recalls, shown_as_current
 from tests.bench.scenes import Scene, find_transcripts, scenes_of, write_prefix
 from tests.bench.steps import Step, builtin_summary, read_steps
 
+_NONE_THERE = re.compile(r"no [\w ,]+ recorded$")
+"""An answer that says there are none: judged by recall, not by precision."""
 _JUDGED_IN_ANSWERS = ("todo", "test", "failing_test")
 
 
@@ -107,7 +110,8 @@ def measure_scene(scene: Scene, found: Measure, *, make: Callable[[Path], Produc
             found.sizes["brief"].append((len(text) // 4, estimate_tokens(text)))
             found.pages[label, ""] = text
             _facts(scene, steps, notes, found, (Page(text), ask))
-            _typed_answers(label, steps, notes, found, ask)
+            judge = Judge(steps, notes, prefix.read_text(encoding="utf-8", errors="replace"))
+            _typed_answers(label, judge, notes, found, ask)
         finally:
             product.close()
 
@@ -153,9 +157,8 @@ def _facts(
             found.stale.append((label, "brief", f"{fact.kind}: {fact.needle[:80]} [{fact.status[:12]}]", line[:160]))
 
 
-def _typed_answers(label: str, steps: list[Step], notes: Notes, found: Measure, ask: Callable[[str], Page]) -> None:
+def _typed_answers(label: str, judge: Judge, notes: Notes, found: Measure, ask: Callable[[str], Page]) -> None:
     """Precision of each typed answer, recall of each phrasing, and superseded facts in it."""
-    judge = Judge(steps, notes)
     current = notes.current()
     for kind, phrasings in TYPED.items():
         wanted = [fact for fact in current if question_kind(fact) == kind]
@@ -168,6 +171,8 @@ def _typed_answers(label: str, steps: list[Step], notes: Notes, found: Measure, 
             if not wanted and kind not in ("command", "edit", "read"):
                 continue
             for line in page.lines:
+                if _NONE_THERE.match(line.text):
+                    continue
                 right = judge.of_kind(kind, line.text)
                 found.lines[kind][0] += right
                 found.lines[kind][1] += 1

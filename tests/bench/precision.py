@@ -30,18 +30,24 @@ _CHOICE = re.compile(
 _ERROR_SHAPE = re.compile(
     r"\b(?:error|fatal|exception|failed|failure|panic|cannot|not found|denied|no such)\b", re.IGNORECASE
 )
+_HEAD = re.compile(r"^[a-z][\w ,-]{2,40} \(\d+\): ")
+_PICTURE = re.compile(r"\[image [^\]]*\]")
+_COUNTED = re.compile(r"\b\d+ (?:tests? )?(?:passed|failed|pass|fail)\b|\btests? (?:passed|failed)\b")
 _REF = re.compile(r"\s*[\[(<]?(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|t\d+|log:\d+-\d+)[\])>]?")
 
 
 class Judge:
     """Knows, for one transcript up to a cut, what counts as a line of each kind."""
 
-    def __init__(self, steps: list[Step], notes: Notes) -> None:
+    def __init__(self, steps: list[Step], notes: Notes, raw: str = "") -> None:
+        """``raw``: the transcript's text up to the cut, for what sub-agents ran and read."""
+        shown_elsewhere = re.findall(r'"(?:file_path|filePath)\W+([^"\\]+(?:\\\\[^"\\]+)*)', raw)
         calls = [s for s in steps if s.kind == "call" and s.done]
         shells = [(bare_command(_shell(s)), s) for s in calls if _shell(s)]
+        removed = [word for c, _ in shells if re.search(r"\b(?:rm|mv)\b", c) for word in c.split() if "." in word]
         self.needles: dict[str, list[str]] = {
-            "edit": _names([p for s in calls for p in edited_paths(s)]),
-            "read": _names([p for s in calls for p in read_paths(s)]),
+            "edit": _names([*(p for s in calls for p in edited_paths(s)), *removed]),
+            "read": _names([*(p for s in calls for p in read_paths(s)), *shown_elsewhere]),
             "command": [_plain(c)[:40] for c, _ in shells],
             "command failed": [_plain(c)[:40] for c, s in shells if s.failed],
             "test": [_plain(c)[:40] for c, _ in shells if is_test_run(c)],
@@ -56,6 +62,7 @@ class Judge:
         }
         self.needles["test"] += [f.needle.partition("\n")[2][:40] for f in notes.facts if f.kind == "test"]
         self.needles["test"] += self.needles["failing_test"]
+        self.raw = _plain(raw)
         self.failed_output = _plain(
             "\n".join(s.output for s in calls if s.failed or tests_failed(s.output, failed=False))
         )
@@ -80,27 +87,31 @@ class Judge:
     def of_kind(self, kind: str, line: str) -> bool:
         """Whether this line of an answer is of the kind asked for."""
         plain = _plain(line)
-        bare = _plain(_REF.sub(" ", line)).strip("-*\u2022 .\u2026")
+        bare = _HEAD.sub("", _plain(_PICTURE.sub("", _REF.sub(" ", line))).strip("-*\u2022 .\u2026"))
         match kind.split(maxsplit=1)[0]:
             case "constraint" | "correction":
                 return _quotes(bare, self.users) or (len(bare) > 30 and bare[5:45] in self.prompts)
             case "decision":
                 return _quotes(bare, self.models)
             case "last_ask":
-                return any(bare[i : i + 25] in self.prompts for i in range(0, max(1, len(bare) - 25), 8))
+                return any(bare[i : i + 25] in self.prompts for i in range(0, max(1, len(bare) - 24), 8))
             case "value":
-                return any(_has(plain, n) for n in self.needles["value"]) or bare[5:45] in self.prompts
+                given = bare.split(" (in ")[0]
+                return any(_has(plain, n) for n in self.needles["value"]) or given in self.prompts
             case "error":
                 if any(n in plain for n in self.needles["error"] if len(n) > 12):
                     return True
                 return bool(_ERROR_SHAPE.search(plain)) or (len(bare) > 20 and bare[5:45] in self.failed_output)
             case "plan":
                 return any(n in plain for n in self.needles["plan"]) or (len(bare) > 12 and bare[:30] in self.plans)
-            case "test":
-                return any(_has(plain, _plain(n)) for n in self.needles["test"] if n)
+            case "test" | "failing_test":
+                return bool(_COUNTED.search(plain)) or any(_plain(n) in plain for n in self.needles["test"] if n)
+            case "command" | "todo":
+                needles = self.needles["todo" if kind.startswith("todo") else kind]
+                by_agent = kind == "command" and len(bare) > 40 and bare[12:40] in self.raw
+                return by_agent or any(n in plain for n in needles if n)
             case _:
-                needles = self.needles[kind if kind == "command failed" else kind.split(maxsplit=1)[0]]
-                return any(_has(plain, _plain(n)) for n in needles if n)
+                return any(_has(plain, _plain(n)) for n in self.needles[kind] if n)
 
 
 def _shell(step: Step) -> str:

@@ -211,12 +211,19 @@ def shown_as_current(page: Page, fact: Noted, current: list[Noted]) -> str:
         return _stale_todo(page, fact, current)
     if fact.kind in ("command", "test"):
         return _stale_outcome(page, fact, current)
-    section = {"failing_test": r"fail|open", "error": r"open|current|unresolved", "plan": r"^plan\b|current plan"}
+    section = {
+        "failing_test": r"fail\w* tests?|tests?.*fail",
+        "error": r"(?:open|current|unresolved) err",
+        "plan": r"^plan\b|current plan",
+    }
     if fact.kind not in section:
         return ""
     for line in page.lines:
         there = re.search(section[fact.kind], line.section, re.IGNORECASE)
-        if not there or _HISTORY.search(line.text + line.section) or not recalls(Page(line.text), fact):
+        mended = fact.kind == "failing_test" and _OK.search(line.text) and not _FAILED.search(line.text)
+        if not there or mended or _HISTORY.search(line.text + line.section):
+            continue
+        if not recalls(Page(line.text), fact):
             continue
         if not any(other.kind == fact.kind and recalls(Page(line.text), other) for other in current):
             return line.text
