@@ -46,6 +46,17 @@ def command_text(command: str, width: int) -> str:
     return one_line(_CD.sub("", command), width)
 
 
+_LOOKING = re.compile(
+    r"(?:sudo\s+)?(?:ls|cat|sed\s+-n|head|tail|nl|rg|grep|egrep|find|fd|pwd|wc|which|stat|tree|file|du|df|env|printenv|type"
+    r"|git\s+(?:-C\s+\S+\s+)?(?:status|log|diff|show|branch|remote|rev-parse|ls-files|blame))\b(?!.*[^-]>)"
+)
+
+
+def only_looks(command: str) -> bool:
+    """Whether the command just shows something (files, listings, history) and changes nothing."""
+    return _LOOKING.match(_CD.sub("", command)) is not None
+
+
 def fact_line(fact: FactRow, view: View) -> str:
     """One Fact on one line, its Ref at the end."""
     writer = _WRITERS.get(fact.kind, _plain)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rlm_mcp.brief.fit import Line
-from rlm_mcp.brief.lines import View, edit_group_line, fact_line, read_group_line
+from rlm_mcp.brief.lines import View, edit_group_line, fact_line, only_looks, read_group_line
 from rlm_mcp.brief.material import Material, TurnLine
 from rlm_mcp.store.facts import FactRow
 from rlm_mcp.text import one_line
@@ -166,9 +166,12 @@ def _reads(material: Material, view: View) -> Section:
 
 
 def _commands(material: Material, view: View) -> Section:
-    rows = sorted(material.facts.get("command", ()), key=lambda row: (row.status != "failed", -row.seq))
+    rows = sorted(
+        material.facts.get("command", ()),
+        key=lambda row: (row.status != "failed", only_looks(row.text or row.subject), -row.seq),
+    )
     return Section(
-        title="Commands, latest outcome each (failed ones first)",
+        title="Commands, latest outcome each (failed ones first, those that only look last)",
         kinds=("command",),
         lines=[_line(row, view) for row in rows],
         total=material.totals.get("command", 0),

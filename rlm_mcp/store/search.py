@@ -12,7 +12,7 @@ from pathlib import Path
 from rlm_mcp import process
 from rlm_mcp.errors import ProcessError, QueryError
 from rlm_mcp.store import events, log
-from rlm_mcp.store.database import Store, translated
+from rlm_mcp.store.database import Store
 from rlm_mcp.store.events import EventRow
 from rlm_mcp.store.sessions import ScopePart, SessionRow
 
@@ -64,17 +64,16 @@ def by_words(
     joined = (" AND " if every else " OR ").join('"' + word.replace('"', '""') + '"' for word in words)
     match = f"{{{columns}}} : ({joined})" if columns else joined
     found: list[tuple[int, float]] = []
-    with translated(store.paths):
-        for part in scope:
-            low, high = _rowids(store, part)
-            rows = store.connection.execute(
-                "SELECT event_fts.rowid, bm25(event_fts, 4.0, 1.5, 1.0) AS score FROM event_fts "
-                "JOIN event ON event.id = event_fts.rowid "
-                "WHERE event_fts MATCH ? AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ? "
-                "ORDER BY score LIMIT ?",
-                (match, low, high, part.session.id, part.max_seq, limit),
-            )
-            found.extend((row[0], -row[1]) for row in rows)
+    for part in scope:
+        low, high = _rowids(store, part)
+        rows = store.connection.execute(
+            "SELECT event_fts.rowid, bm25(event_fts, 4.0, 1.5, 1.0) AS score FROM event_fts "
+            "CROSS JOIN event ON event.id = event_fts.rowid "  # the word index first, whatever the planner thinks
+            "WHERE event_fts MATCH ? AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ? "
+            "ORDER BY score LIMIT ?",
+            (match, low, high, part.session.id, part.max_seq, limit),
+        )
+        found.extend((row[0], -row[1]) for row in rows)
     found.sort(key=lambda pair: (-pair[1], -pair[0]))
     rows_by_id = events.by_rowids(store, [rowid for rowid, _score in found[:limit]])
     return [WordHit(event=rows_by_id[rowid], score=score) for rowid, score in found[:limit]]
@@ -89,7 +88,7 @@ def count_words(store: Store, scope: Sequence[ScopePart], words: Sequence[str], 
     for part in scope:
         low, high = _rowids(store, part)
         row = store.connection.execute(
-            "SELECT count(*) FROM event_fts JOIN event ON event.id = event_fts.rowid WHERE event_fts MATCH ? "
+            "SELECT count(*) FROM event_fts CROSS JOIN event ON event.id = event_fts.rowid WHERE event_fts MATCH ? "
             "AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ?",
             (match, low, high, part.session.id, part.max_seq),
         ).fetchone()

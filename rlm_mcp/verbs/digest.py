@@ -23,14 +23,17 @@ _GROUPS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("edited", ("edit",), 0.2),
     ("added", ("symbol",), 0.14),
     ("committed", ("commit", "pull_request"), 0.1),
-    ("decided", ("decision", "plan"), 0.16),
+    ("decided", ("decision", "plan"), 0.12),
     ("todos", ("todo",), 0.12),
-    ("asked", ("question", "task"), 0.12),
+    ("asked", ("question", "task"), 0.08),
     ("values", ("value",), 0.06),
     ("read", ("read",), 0.14),
-    ("ran", ("command",), 0.4),  # last: it takes what the others leave
+    ("ran", ("command",), 0.5),  # last: it takes what the others leave
 )
-_REPLY_SHARE = 0.12
+_REPLY_SHARE = 0.1
+_MANY_COMMANDS = 12
+_FEW_READS = 0.04
+"""Share of the reads where commands need the room: what was read by command stands there already."""
 
 
 def digest(store: Store, part: ScopePart, turn: TurnRow, view: View, max_tokens: int) -> list[str]:
@@ -45,7 +48,11 @@ def digest(store: Store, part: ScopePart, turn: TurnRow, view: View, max_tokens:
     room = max_tokens - estimate_tokens(head) - 1
     reply = _last_reply(store, part, turn, view, int(max_tokens * _REPLY_SHARE))
     room -= estimate_tokens(reply) + 1 if reply else 0
-    groups = [(label, _pieces(kinds, rows, view), share) for label, kinds, share in _GROUPS]
+    crowded = sum(row.kind == "command" for row in rows) > _MANY_COMMANDS
+    groups = [
+        (label, _pieces(kinds, rows, view), _FEW_READS if crowded and label == "read" else share)
+        for label, kinds, share in _GROUPS
+    ]
     present = [(label, pieces, share) for label, pieces, share in groups if pieces]
     total_share = sum(share for _label, _pieces_, share in present)
     for label, pieces, share in present:

@@ -7,12 +7,13 @@ processes on the same file neither lose nor double an Event. Each Batch is one t
 from __future__ import annotations
 
 import json
+import stat
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlm_mcp.errors import StoreBusy
+from rlm_mcp.errors import StoreBusy, TranscriptError
 from rlm_mcp.events import Client, Event, SkipReason
 from rlm_mcp.facts.extract import FactExtractor
 from rlm_mcp.facts.kinds import Fact
@@ -29,6 +30,7 @@ Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) after each Batch."""
 
 _MAX_RACES = 100
+_UNREAD = "sub-agent file that could not be read yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,26 +68,29 @@ def ingest(
         TranscriptMissing, UnknownFormat: the file cannot be read.
         StoreBusy, StoreFull, StoreDamaged: the store cannot be written; nothing of the current Batch is kept.
     """
-    known = sources.real(path)
+    known = sources.main_path(store, sources.real(path))
     before = {row.key: row.events for row in sessions.by_path(store, known)}
     main = _ingest_file(store, known, agent="", main_source=0, progress=progress, rebuild=rebuild)
     if main is None:
         return ()
-    if main.client is Client.CLAUDE_CODE:
-        for related, agent in related_files(Path(known)):
+    unread = 0
+    for related, agent in related_files(Path(known)) if main.client is Client.CLAUDE_CODE else ():
+        try:
             _ingest_file(
                 store, sources.real(related), agent=agent, main_source=main.id, progress=progress, rebuild=rebuild
             )
+        except TranscriptError:  # just begun or just gone: counted, and tried again by the next ingest
+            unread += 1
     found = sessions.by_path(store, known)
     for row in found:
         degraded.clear(store.paths, row.client_session)
-    return tuple(_report(store, row, before.get(row.key, 0)) for row in found)
+    return tuple(_report(store, row, before.get(row.key, 0), unread) for row in found)
 
 
 def _ingest_file(
     store: Store, path: str, *, agent: str, main_source: int, progress: Progress | None, rebuild: bool
 ) -> SourceRow | None:
-    """The source after everything whole in it is ingested; None for a file that holds no record yet."""
+    """The source after everything whole in it is ingested; None for an empty file."""
     source = _source_to_continue(store, path, agent=agent, main_source=main_source, rebuild=rebuild)
     if source is None:
         return None
@@ -104,11 +109,11 @@ def _ingest_file(
 
 def _source_to_continue(store: Store, path: str, *, agent: str, main_source: int, rebuild: bool) -> SourceRow | None:
     source = sources.current(store, path)
-    if source is not None and not rebuild:
+    if source is not None and not rebuild and source.main_source == main_source:
         change = changed(Path(path), _watermark(source))
         if change in (Change.SAME, Change.GROWN):
             return source
-    if _is_empty(path):
+    if _size(path) == 0:
         return None
     form = detect(Path(path))
     with store.writing():
@@ -118,12 +123,13 @@ def _source_to_continue(store: Store, path: str, *, agent: str, main_source: int
     return _current(store, path)
 
 
-def _is_empty(path: str) -> bool:
-    return Path(path).is_file() and _size(path) == 0
-
-
 def _size(path: str) -> int:
-    return Path(path).stat().st_size
+    """Bytes of a regular file; -1 for what is none, on which the reader has the say."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return -1
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
 
 def _current(store: Store, path: str) -> SourceRow:
@@ -193,11 +199,12 @@ def _byte_offset(text: str, chars: int) -> int:
     return chars if text.isascii() else len(text[:chars].encode("utf-8", "replace"))
 
 
-def _report(store: Store, session: sessions.SessionRow, events_before: int) -> Ingested:
+def _report(store: Store, session: sessions.SessionRow, events_before: int, unread_files: int) -> Ingested:
     counted = stored.skip_counts(store, session)
     unknown = sum(count for reason, _what, count in counted if reason == SkipReason.UNKNOWN_TYPE)
-    tail = [(SkipReason.INCOMPLETE, "", 1)] if _has_tail(store, session) else []
-    reasons = [(f"{reason}: {what}" if what else str(reason), count) for reason, what, count in (*counted, *tail)]
+    counted += [(SkipReason.INCOMPLETE, "", 1)] if _has_tail(store, session) else []
+    counted += [(_UNREAD, "", unread_files)] if unread_files else []
+    reasons = [(f"{reason}: {what}" if what else str(reason), count) for reason, what, count in counted]
     row = store.connection.execute(
         "SELECT sum(offset) FROM source WHERE id = (SELECT source FROM session WHERE id = ?) "
         "OR main_source = (SELECT source FROM session WHERE id = ?)",

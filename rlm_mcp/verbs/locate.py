@@ -33,12 +33,13 @@ def locate(store: Store, *, transcript: Path | None = None, session: str = "", c
 
 
 def _of_transcript(store: Store, transcript: Path) -> SessionRow:
+    path = sources.real(transcript)
     try:
-        ingest(store, transcript)
+        ingest(store, path)
     except TranscriptMissing:
-        if not sessions.by_path(store, sources.real(transcript)):
+        if not sessions.by_path(store, sources.main_path(store, path)):
             raise
-    found = sessions.by_path(store, sources.real(transcript))
+    found = sessions.by_path(store, sources.main_path(store, path))
     if not found:
         raise SessionNotFound(f"{str(transcript)!r} holds no session yet (it has no whole record)")
     return found[-1]

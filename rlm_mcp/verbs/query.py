@@ -135,7 +135,9 @@ _TOPICS = (
             "function functions class classes type types method methods symbol symbols interface interfaces struct "
             "structs definitions component components"
         ),
-        companions=_words("added add adds defined created introduced implemented write written new newly wrote name names"),
+        companions=_words(
+            "added add adds defined created introduced implemented write written new newly wrote name names"
+        ),
         queries=(TypedQuery(kind="symbol"),),
     ),
     _Topic(
