@@ -18,7 +18,7 @@ from rlm_mcp.events import Client, Event, SkipReason
 from rlm_mcp.facts.extract import FactExtractor
 from rlm_mcp.facts.kinds import Fact
 from rlm_mcp.facts.supersede import SUPERSEDED_BY_NEWER
-from rlm_mcp.store import degraded, sessions, sources
+from rlm_mcp.store import degraded, lineage, sessions, sources
 from rlm_mcp.store import events as stored
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.facts import FactRow
@@ -81,7 +81,7 @@ def ingest(
             )
         except TranscriptError:  # just begun or just gone: counted, and tried again by the next ingest
             unread += 1
-    found = sessions.by_path(store, known)
+    found = [lineage.settle(store, row) if row.key not in before else row for row in sessions.by_path(store, known)]
     for row in found:
         degraded.clear(store.paths, row.client_session)
     return tuple(_report(store, row, before.get(row.key, 0), unread) for row in found)
