@@ -7,7 +7,6 @@ never sees a row whose bytes are not there.
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import time
@@ -19,13 +18,14 @@ from typing import Self
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
+from rlm_mcp.store.connection import Connection, store_error
 from rlm_mcp.store.schema import migrate
 
 
 class Store:
     """One connection to the store. One caller at a time; open one per thread."""
 
-    def __init__(self, connection: sqlite3.Connection, paths: Paths, settings: Settings) -> None:
+    def __init__(self, connection: Connection, paths: Paths, settings: Settings) -> None:
         self.connection = connection
         self.paths = paths
         self.settings = settings
@@ -39,7 +39,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; further use raises ``sqlite3.ProgrammingError``."""
+        """Close the connection; further use raises ``StoreError``."""
         self.connection.close()
 
     @contextmanager
@@ -55,38 +55,20 @@ class Store:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection
+                self.connection.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
-            self.connection.execute("COMMIT")
 
 
 @contextmanager
 def translated(paths: Paths) -> Iterator[None]:
-    """Turn SQLite's and the system's errors into the store's own."""
+    """Turn the system's errors on our own files into the store's own (SQLite's already are: ``store.connection``)."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            raise StoreBusy(
-                f"another process is writing to {str(paths.database)!r} for too long; try again, or raise "
-                "RLM_MCP_BUSY_SECONDS"
-            ) from error
-        if "full" in text or "disk I/O" in text:
-            raise StoreFull(
-                f"the disk under {str(paths.home)!r} is full or failing ({text}); free some room"
-            ) from error
-        raise StoreError(f"{str(paths.database)!r}: {text}; 'rlm-mcp status' tells more") from error
-    except sqlite3.DatabaseError as error:
-        raise StoreDamaged(
-            f"{str(paths.database)!r} is damaged ({error}); move it away and run 'rlm-mcp ingest' on your transcripts"
-        ) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(f"the disk under {str(paths.home)!r} is full ({error}); free some room") from error
-        raise
+        raise store_error(error, paths.home) from error
 
 
 def open_store(paths: Paths, settings: Settings, *, busy_seconds: float | None = None) -> Store:
@@ -101,29 +83,43 @@ def open_store(paths: Paths, settings: Settings, *, busy_seconds: float | None =
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(paths.database, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(f"the disk under {str(paths.home)!r} is full ({error}); free some room") from error
+        found = store_error(error, paths.home)
+        if isinstance(found, StoreFull):
+            raise found from error
         raise StoreError(
             f"the store folder {str(paths.home)!r} cannot be used ({error}); set RLM_MCP_HOME to a folder you can write"
         ) from error
     patience = settings.busy_seconds if busy_seconds is None else busy_seconds
-    with translated(paths):
-        connection = sqlite3.connect(
-            paths.database, timeout=patience, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
-        try:
-            _into_wal(connection, patience)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA temp_store = MEMORY")
-            connection.row_factory = sqlite3.Row
-            migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
+    connection = _connect(paths.database, patience)
+    try:
+        _into_wal(connection, patience)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.row_factory = sqlite3.Row
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
     return Store(connection, paths, settings)
 
 
-def _into_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
+def _connect(path: Path, patience_seconds: float) -> Connection:
+    try:
+        connection = sqlite3.connect(
+            path,
+            timeout=patience_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+            factory=Connection,
+        )
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
+    connection.path = path
+    return connection
+
+
+def _into_wal(connection: Connection, patience_seconds: float) -> None:
     """Switch to WAL; SQLite ignores the busy time-out for this one when several processes open a new file at once."""
     deadline = time.monotonic() + patience_seconds
     while True:
@@ -131,7 +127,7 @@ def _into_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
             if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
                 return
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
+        except StoreBusy:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
@@ -146,8 +142,17 @@ def append_at(path: Path, offset: int, content: bytes) -> None:
 
     Raises:
         StoreDamaged: the file is shorter than ``offset``.
+        StoreFull: there is no room for it.
+        StoreError: the file cannot be written.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _write_at(path, offset, content)
+    except OSError as error:
+        raise store_error(error, path) from error
+
+
+def _write_at(path: Path, offset: int, content: bytes) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         size = os.fstat(descriptor).st_size
         if size < offset:
@@ -171,12 +176,15 @@ def read_at(path: Path, offset: int, length: int) -> bytes:
 
     Raises:
         StoreDamaged: they are not there.
+        StoreError: the file cannot be read.
     """
     try:
         with path.open("rb", buffering=0) as file:
             content = os.pread(file.fileno(), length, offset)
     except FileNotFoundError:
         content = b""
+    except OSError as error:
+        raise store_error(error, path) from error
     if len(content) < length:
         raise StoreDamaged(
             f"{str(path)!r} ends before byte {offset + length:,}; run 'rlm-mcp ingest --rebuild' on its transcript"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rlm_mcp.errors import RefError
 from rlm_mcp.events import Event, EventKind, Payload, SessionNews, Skip
+from rlm_mcp.refs import Span
 from rlm_mcp.store import facts, log
 from rlm_mcp.store.database import Store, append_at, read_at
 from rlm_mcp.store.sessions import SessionRow, session_key
@@ -288,7 +289,8 @@ class _Writer:
 
     def _payload(self, growing: _Growing, seq: int, payload: Payload) -> None:
         path = self.store.paths.payloads / payload.sha256
-        if self.store.settings.keep_raw and not path.exists():
+        is_whole = path.exists() and path.stat().st_size == len(payload.data)  # a killed writer leaves a part
+        if self.store.settings.keep_raw and not is_whole:
             append_at(path, 0, payload.data)
         self.store.connection.execute(
             "INSERT OR IGNORE INTO payload VALUES (?, ?, ?, ?, ?)",
@@ -399,6 +401,27 @@ def turn_row(store: Store, session: SessionRow, number: int) -> TurnRow:
     if not found:
         raise RefError(f"'t{number}' is not in session {session.key}: it has turns t1 to t{session.turns}")
     return found[0]
+
+
+def turn_spans(store: Store, session: SessionRow, number: int) -> list[Span]:
+    """Where the Events of a Turn stand in the log, headers included; a sub-agent read later stands apart.
+
+    Raises:
+        RefError: the Session has no such Turn.
+    """
+    turn_row(store, session, number)
+    rows = store.connection.execute(
+        "SELECT event.start + event.length + 1 AS end, coalesce(before.start + before.length + 1, 0) AS begin "
+        "FROM event LEFT JOIN event AS before ON before.session = event.session AND before.seq = event.seq - 1 "
+        "WHERE event.session = ? AND event.turn = ? ORDER BY event.seq",
+        (session.id, number),
+    )
+    found: list[Span] = []
+    for row in rows:
+        joins = bool(found) and found[-1].end == row["begin"]
+        begin = found.pop().start if joins else row["begin"]
+        found.append(Span(start=begin, end=row["end"]))
+    return found
 
 
 def turns(

@@ -7,12 +7,13 @@ which block holds which bytes. They are never indexed and can be switched off (`
 from __future__ import annotations
 
 import os
+import sqlite3
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlm_mcp.errors import StoreDamaged
+from rlm_mcp.errors import StoreDamaged, TranscriptMissing
 from rlm_mcp.events import Client
 from rlm_mcp.store.database import Store, append_at, read_at
 
@@ -63,6 +64,16 @@ def current(store: Store, path: str) -> SourceRow | None:
     )
 
 
+def main_path(store: Store, path: str) -> str:
+    """The main transcript a file belongs to: its own path, unless it is known as a sub-agent's."""
+    row = store.connection.execute(
+        "SELECT main.path FROM source JOIN source AS main ON main.id = source.main_source "
+        "WHERE source.path = ? AND source.is_current",
+        (path,),
+    ).fetchone()
+    return path if row is None else str(row[0])
+
+
 def add(store: Store, path: str, client: Client, *, agent: str = "", main_source: int = 0) -> None:
     """Begin a file, or a new generation of it where the old one was replaced or truncated. Inside ``writing()``."""
     row = store.connection.execute("SELECT max(generation) FROM source WHERE path = ?", (path,)).fetchone()
@@ -103,24 +114,35 @@ def append_raw(store: Store, source: SourceRow, start: int, blocks: list[tuple[i
 def raw_bytes(store: Store, source_id: int) -> Iterator[bytes]:
     """The client's file, byte for byte as ingested, the unfinished tail included.
 
+    Whether all of it was kept is known before the first byte is given; what another process adds meanwhile is left out.
+
     Raises:
         StoreDamaged: a block is missing, torn or was not kept.
     """
+    run = store.connection.execute
+    found = run("SELECT path, offset, tail FROM source WHERE id = ?", (source_id,)).fetchone()
+    blocks = run(
+        "SELECT start, length, file_offset, file_length FROM raw_block WHERE source = ? AND start < ? ORDER BY start",
+        (source_id, found["offset"]),
+    ).fetchall()
     expected = 0
-    rows = store.connection.execute("SELECT * FROM raw_block WHERE source = ? ORDER BY start", (source_id,)).fetchall()
-    for row in rows:
-        if row["start"] != expected:
-            raise StoreDamaged(f"raw bytes {expected:,} to {row['start']:,} of source {source_id} were not kept")
-        yield _inflate(read_at(raw_path(store, source_id), row["file_offset"], row["file_length"]), source_id)
-        expected += row["length"]
-    found = store.connection.execute("SELECT offset, tail FROM source WHERE id = ?", (source_id,)).fetchone()
-    if found["offset"] != expected:
+    for block in blocks:
+        if block["start"] != expected:
+            break
+        expected += block["length"]
+    if expected != found["offset"]:
         raise StoreDamaged(
-            f"raw bytes {expected:,} to {found['offset']:,} of source {source_id} were not kept "
-            "(RLM_MCP_KEEP_RAW was off, or the raw file is gone)"
+            f"the raw bytes of {found['path']!r} were not kept from byte {expected:,} on: keep_raw was off when they "
+            "were ingested; export it as Markdown, or set keep_raw and run 'rlm-mcp ingest --rebuild' on it"
         )
-    if found["tail"]:
-        yield _inflate(found["tail"], source_id)
+    return _raw_pieces(store, source_id, blocks, found["tail"])
+
+
+def _raw_pieces(store: Store, source_id: int, blocks: list[sqlite3.Row], tail: bytes) -> Iterator[bytes]:
+    for block in blocks:
+        yield _inflate(read_at(raw_path(store, source_id), block["file_offset"], block["file_length"]), source_id)
+    if tail:
+        yield _inflate(tail, source_id)
 
 
 def raw_record(store: Store, source_id: int, offset: int, length: int) -> bytes:
@@ -153,5 +175,14 @@ def _inflate(block: bytes, source_id: int) -> bytes:
 
 
 def real(path: Path | str) -> str:
-    """The path by which a file is known: absolute, links resolved."""
-    return os.path.realpath(path)
+    """The path by which a file is known: absolute, links resolved.
+
+    Raises:
+        TranscriptMissing: it holds a NUL byte, or bytes that are not UTF-8: no such path can be kept.
+    """
+    try:
+        found = os.path.realpath(path)
+        found.encode("utf-8")
+    except ValueError as error:
+        raise TranscriptMissing(f"{str(path)!r} is no path that can be kept ({error}); rename the file") from error
+    return found
