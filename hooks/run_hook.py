@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 PACKAGE_FOLDER = ""  # `rlm-mcp install` writes the folder that holds rlm_mcp; empty: the one above this file's
+STORE_FOLDER = ""  # and where the store was then; RLM_MCP_HOME says otherwise
 LIMIT_SECONDS = 40
 
 
@@ -62,6 +63,8 @@ def main() -> None:
     """Answer the client."""
     arguments, payload = sys.argv[1:], b""
     sys.path.insert(0, PACKAGE_FOLDER or str(Path(__file__).resolve().parent.parent))
+    if STORE_FOLDER:
+        os.environ.setdefault("RLM_MCP_HOME", STORE_FOLDER)
     try:
         payload = sys.stdin.buffer.read()
         answer = reply(arguments, payload)

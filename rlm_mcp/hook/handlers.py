@@ -24,7 +24,7 @@ from rlm_mcp.verbs.locate import locate
 _PATIENCE = 10
 """At a swap the ingest may take this many times ``hook_seconds``: the built-in summariser takes minutes."""
 _CONTEXT_TOKENS = 2_400
-_INSTRUCTION_TOKENS = 1_200
+_INSTRUCTION_TOKENS = 800
 _INSTRUCTION = (
     "The whole conversation stays searchable outside the window through the rlm-mcp tools, and a Brief with these "
     "facts will stand beside your summary. Keep every Ref (such as e12) with its statement, keep the standing rules "
@@ -97,7 +97,8 @@ def decide(call: HookCall, store: Store) -> Decision:
     if call.moment is Moment.PRE_COMPACT and call.client is Client.CLAUDE_CODE:
         session = _session(call, store, store.settings.hook_seconds)
         made = brief(store, session, tokens=_INSTRUCTION_TOKENS, focus=call.instructions)
-        return Instruct(text=cut(_INSTRUCTION + made.text, ADDITIONAL_CONTEXT_CHARS))
+        _head, _, facts = made.text.partition("\n\n")
+        return Instruct(text=cut(_INSTRUCTION + facts, ADDITIONAL_CONTEXT_CHARS))
     if call.moment is Moment.SESSION_START and call.source == "compact":
         return _beside_summary(call, store) if call.client is Client.CLAUDE_CODE else _codex(call, store)
     return Nothing()
