@@ -7,7 +7,6 @@ starts the server with ``CLAUDE_CODE_SESSION_ID`` and ``CLAUDE_CONFIG_DIR``, and
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from rlm_mcp.config import Paths
 from rlm_mcp.errors import SessionNotFound
 from rlm_mcp.events import Client
+from rlm_mcp.store import live
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.verbs.locate import locate
@@ -108,14 +108,16 @@ class SessionFinder:
         return known
 
     def _live(self) -> Path | None:
-        """What the SessionStart hook of our parent left, unless it is left from an older process of that id."""
+        """What the SessionStart hook of our Client left, unless an older process of that id left it."""
         for client in Client:
-            path = self._where.paths.live / f"{client}-{self._where.parent_id}.json"
-            transcript = _left(path)
-            is_stale = transcript is not None and path.stat().st_mtime < self._where.started - _STALE_SECONDS
-            if transcript is not None and not (is_stale and self._claude() is not None):
-                return transcript
+            path = live.path_of(self._where.paths, client, str(self._where.parent_id))
+            transcript = live.found(path).get("transcript", "")
+            if transcript and not (self._is_older(path) and self._claude() is not None):
+                return Path(transcript)
         return None
+
+    def _is_older(self, path: Path) -> bool:
+        return path.stat().st_mtime < self._where.started - _STALE_SECONDS
 
     def _claude(self) -> Path | None:
         session = self._where.environ.get("CLAUDE_CODE_SESSION_ID", "")
@@ -132,12 +134,3 @@ class SessionFinder:
     def _home(self) -> Path:
         return Path(self._where.environ.get("HOME") or Path.home())
 
-
-def _left(path: Path) -> Path | None:
-    """The transcript a live file names; None where there is no such file, or it is being written."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    transcript = found.get("transcript") if isinstance(found, dict) else None
-    return Path(transcript) if isinstance(transcript, str) and transcript else None

@@ -1,0 +1,276 @@
+"""rlm_mcp.server.app: the server as a client meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+from mcp import ClientSession
+
+from rlm_mcp import __version__
+from rlm_mcp.server.app import thread_id, tool_list
+from rlm_mcp.server.schemas import INSTRUCTIONS
+from tests.server.rig import ROOT, environment, serving, until
+
+HANDSHAKE = (
+    {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    },
+    {"jsonrpc": "2.0", "method": "notifications/initialized"},
+)
+
+
+async def ask(session: ClientSession, tool: str, **arguments: Any) -> str:
+    answer = await session.call_tool(tool, arguments)
+    assert isinstance(answer, types.CallToolResult)
+    assert not answer.is_error, answer.content
+    (content,) = answer.content
+    assert isinstance(content, types.TextContent)
+    return content.text
+
+
+def started(*arguments: str, **more: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "rlm_mcp", "serve", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        cwd=ROOT,
+        **more,
+    )
+
+
+def sent(process: subprocess.Popen[bytes], *messages: dict[str, Any]) -> None:
+    assert process.stdin is not None
+    for message in messages:
+        process.stdin.write(json.dumps(message).encode() + b"\n")
+    process.stdin.flush()
+
+
+def line_from(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert process.stdout is not None
+    found: dict[str, Any] = json.loads(process.stdout.readline())
+    return found
+
+
+def test_it_introduces_itself_and_offers_four_read_only_tools(recorded_session: Path) -> None:
+    """Name, version, instructions; search, read, brief and status, each marked as Claude Code honours it."""
+
+    async def talk() -> None:
+        async with serving("--transcript", str(recorded_session)) as session:
+            introduced = session.initialize_result
+            assert introduced is not None
+            assert (introduced.server_info.name, introduced.server_info.version) == ("rlm-mcp", __version__)
+            assert introduced.instructions == INSTRUCTIONS
+            assert introduced.capabilities.prompts is None
+            assert introduced.capabilities.resources is None
+            tools = (await session.list_tools()).tools
+            assert [tool.name for tool in tools] == ["search", "read", "brief", "status"]
+            for tool in tools:
+                assert tool.annotations is not None
+                assert tool.annotations.read_only_hint is True
+                assert tool.output_schema is None
+                assert tool.meta == {"anthropic/maxResultSizeChars": 500_000, "anthropic/alwaysLoad": True}
+
+    anyio.run(talk)
+
+
+def test_read_gives_the_bytes_that_search_found(recorded_session: Path) -> None:
+    """An output from before the compaction comes back whole, by the Ref of a search hit; no structured copy beside it."""
+
+    async def talk() -> None:
+        async with serving("--transcript", str(recorded_session)) as session:
+            found = await ask(session, "search", query="UnicodeDecodeError", mode="phrase")
+            ref = found.split()[-1].partition(":")[0]
+            answer = await session.call_tool("read", {"ref": ref})
+            assert isinstance(answer, types.CallToolResult)
+            assert answer.structured_content is None
+            text = await ask(session, "read", ref=ref)
+            assert text.startswith("Exit code 1\nTraceback (most recent call last):")
+            assert text.endswith(
+                "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xfc in position 95: invalid start byte"
+            )
+
+    anyio.run(talk)
+
+
+def test_a_mistake_is_a_tool_error_that_says_the_cure(recorded_session: Path) -> None:
+    """The model reads what was wrong; no traceback, and the server goes on."""
+
+    async def talk() -> None:
+        async with serving("--transcript", str(recorded_session)) as session:
+            for tool, arguments, cure in (
+                ("read", {"ref": "nonsense"}, "Refs look like 'e12'"),
+                ("read", {"ref": "e99999"}, "e99999"),
+                ("search", {}, "needs 'query'"),
+                ("search", {"query": "x", "max_tokens": 1}, "100 to 20,000"),
+                ("search", {"query": "x", "nope": 1}, "it takes: query"),
+                ("search", {"query": "x", "turns": "3 to 9"}, "3 to 9"),
+                ("nonsense", {}, "there are: search"),
+            ):
+                answer = await session.call_tool(tool, arguments)
+                assert isinstance(answer, types.CallToolResult)
+                assert answer.is_error, (tool, arguments)
+                (content,) = answer.content
+                assert isinstance(content, types.TextContent)
+                assert cure in content.text
+                assert "Traceback" not in content.text
+            assert "session:" in await ask(session, "status")
+
+    anyio.run(talk)
+
+
+def test_what_the_client_writes_is_there_at_the_next_call(recorded_session: Path, tmp_path: Path) -> None:
+    """New records of a running session are seen without a restart."""
+    transcript = tmp_path / "growing.jsonl"
+    lines = recorded_session.read_bytes().splitlines(keepends=True)
+    transcript.write_bytes(b"".join(lines[:60]))
+
+    async def talk() -> None:
+        async with serving("--transcript", str(transcript)) as session:
+            before = await ask(session, "search", query="All three cases answer 422", mode="phrase")
+            assert "nothing matches" in before
+            with transcript.open("ab") as file:
+                file.writelines(lines[60:])
+            after = await ask(session, "search", query="All three cases answer 422", mode="phrase")
+            assert "404 is only for other paths" in after
+
+    anyio.run(talk)
+
+
+def test_the_transcript_is_ingested_before_anyone_asks(recorded_session: Path) -> None:
+    """The tail has the session in the store though no tool was called."""
+
+    async def talk() -> None:
+        async with serving("--transcript", str(recorded_session)):
+            await anyio.to_thread.run_sync(lambda: until(lambda: b"237e5a5c" in status()))
+
+    anyio.run(talk)
+
+
+def status() -> bytes:
+    command = [sys.executable, "-m", "rlm_mcp", "status"]
+    return subprocess.run(command, env=environment(), cwd=ROOT, check=True, capture_output=True).stdout
+
+
+def test_each_call_of_codex_gets_the_session_of_its_thread(tmp_path: Path) -> None:
+    """``_meta.threadId`` names the rollout; two threads of one server are kept apart."""
+    folder = tmp_path / "sessions" / "2026" / "11" / "22"
+    folder.mkdir(parents=True)
+    threads = []
+    for name in ("compact-local-0", "tools-0"):
+        recorded = (ROOT / "tests" / "fixtures" / "codex" / f"{name}.jsonl").read_bytes()
+        threads.append(json.loads(recorded.splitlines()[0])["payload"]["id"])
+        (folder / f"rollout-2026-11-22T06-00-00-{threads[-1]}.jsonl").write_bytes(recorded)
+
+    async def talk() -> None:
+        async with serving(environ=environment(CODEX_HOME=str(tmp_path)), cwd=tmp_path) as session:
+            for thread in (*threads, *threads):
+                answer = await session.call_tool("status", {}, meta={"threadId": thread})  # type: ignore[typeddict-item]
+                assert isinstance(answer, types.CallToolResult)
+                (content,) = answer.content
+                assert isinstance(content, types.TextContent)
+                assert f"(codex {thread})" in content.text
+
+    assert len(set(threads)) == 2
+    anyio.run(talk)
+
+
+def test_without_a_session_it_says_what_to_do(tmp_path: Path) -> None:
+    """A folder nobody worked in: an error with the cure, not an empty answer."""
+
+    async def talk() -> None:
+        async with serving(cwd=tmp_path) as session:
+            answer = await session.call_tool("status", {})
+            assert isinstance(answer, types.CallToolResult)
+            assert answer.is_error
+            (content,) = answer.content
+            assert isinstance(content, types.TextContent)
+            assert "rlm-mcp install" in content.text
+
+    anyio.run(talk)
+
+
+def test_standard_output_carries_the_protocol_alone(recorded_session: Path) -> None:
+    """Every line on it is JSON-RPC; and the process ends when its input does, with exit code 0."""
+    with started("--transcript", str(recorded_session)) as process:
+        call = {"name": "brief", "arguments": {}}
+        sent(process, *HANDSHAKE, {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call})
+        answers = [line_from(process), line_from(process)]
+        assert [answer["id"] for answer in answers] == [1, 2]
+        assert answers[1]["result"]["content"][0]["text"].startswith("# rlm-mcp brief")
+        rest, _complaints = process.communicate(timeout=30)
+        assert rest == b""
+        assert process.returncode == 0
+
+
+def test_it_ends_with_a_client_that_was_killed(recorded_session: Path, tmp_path: Path) -> None:
+    """Though another process still holds its pipes open, it sees that its parent is gone."""
+    script = (
+        "import subprocess, sys, time\n"
+        "server = subprocess.Popen([sys.executable, '-m', 'rlm_mcp', 'serve', '--transcript', sys.argv[1]])\n"
+        "open(sys.argv[2], 'w').write(str(server.pid))\n"
+        "server.wait()\n"
+    )
+    noted = tmp_path / "pid"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(recorded_session), str(noted)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        cwd=ROOT,
+    ) as client:
+        sent(client, *HANDSHAKE)
+        assert line_from(client)["id"] == 1
+        server = int(noted.read_text())
+        client.kill()
+        client.wait()
+        until(lambda: not _is_running(server))  # its input is still open: we hold it
+
+
+def _is_running(process_id: int) -> bool:
+    stat = Path(f"/proc/{process_id}/stat")
+    if stat.exists():
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return not Path("/proc/self").exists()
+
+
+def test_ctrl_c_in_the_clients_terminal_does_not_end_it(recorded_session: Path) -> None:
+    """The signal goes to the whole terminal group, and is meant for the client."""
+    with started("--transcript", str(recorded_session)) as process:
+        sent(process, *HANDSHAKE)
+        assert line_from(process)["id"] == 1
+        process.send_signal(signal.SIGINT)
+        sent(process, {"jsonrpc": "2.0", "id": 2, "method": "ping"})
+        assert line_from(process)["id"] == 2
+        process.communicate(timeout=30)
+
+
+def test_thread_ids_are_taken_from_well_formed_metadata_only() -> None:
+    """Anything odd counts as none."""
+    assert thread_id({"_meta": {"threadId": "abc"}}) == "abc"
+    for odd in (None, {}, {"_meta": None}, {"_meta": {"threadId": 3}}, {"_meta": "abc"}):
+        assert thread_id(odd) == ""
+
+
+def test_the_tool_list_is_small() -> None:
+    """Under 8 KB on the wire, descriptions and metadata included."""
+    listed = [tool.model_dump_json(by_alias=True, exclude_none=True) for tool in tool_list()]
+    assert sum(len(text) for text in listed) < 4_000
