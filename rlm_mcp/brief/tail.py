@@ -103,15 +103,19 @@ def _is_prompt(message: Message) -> bool:
 
 def _only_pairs(messages: Sequence[Message]) -> list[Message]:
     """Without calls that have no result after them, results that have no call before them, and empty messages."""
-    answered = {result.call_id for message in messages for result in message.results}
-    asked: set[str] = set()
+    asked: dict[str, int] = {}
+    answered: dict[str, int] = {}
+    for number, message in enumerate(messages):
+        for use in message.uses:
+            asked.setdefault(use.call_id, number)
+        for result in message.results:
+            if asked.get(result.call_id, number) < number:
+                answered.setdefault(result.call_id, number)
     kept = []
-    for message in messages:
-        uses = tuple(use for use in message.uses if use.call_id in answered)
-        results = tuple(result for result in message.results if result.call_id in asked)
-        asked |= {use.call_id for use in uses}
-        said = message.text.strip() or uses or results
-        if said:
+    for number, message in enumerate(messages):
+        uses = tuple(use for use in message.uses if use.call_id in answered and asked[use.call_id] == number)
+        results = tuple(result for result in message.results if answered.get(result.call_id) == number)
+        if message.text.strip() or uses or results:
             kept.append(replace(message, uses=uses, results=results))
         elif message.role is Role.USER and not message.results:
             kept.append(replace(message, text=WITHOUT_TEXT))
@@ -121,27 +125,27 @@ def _only_pairs(messages: Sequence[Message]) -> list[Message]:
 def _units(messages: Sequence[Message]) -> list[list[Message]]:
     """Runs of messages that must stay together: a reply with its calls, to the last of their results.
 
-    What the user said while a tool ran stands behind the results: the API wants those first.
+    Within one: what the model said and called, then the results, then what the user said meanwhile; the API wants
+    every result in the message right after its call.
     """
     units: list[list[Message]] = []
     waiting: set[str] = set()
-    held: list[Message] = []
-    after_text = False
+    after_reply = False
     for message in messages:
-        if waiting and _is_prompt(message):
-            held.append(message)
-            continue
-        if waiting or (after_text and message.role is Role.ASSISTANT):
+        if waiting or (after_reply and message.role is Role.ASSISTANT):
             units[-1].append(message)
         else:
             units.append([message])
         waiting |= {use.call_id for use in message.uses}
         waiting -= {result.call_id for result in message.results}
-        if not waiting:
-            units[-1] += held
-            held = []
-        after_text = message.role is Role.ASSISTANT and not waiting
-    return units
+        after_reply = message.role is Role.ASSISTANT and not waiting
+    return [sorted(unit, key=_place) for unit in units]
+
+
+def _place(message: Message) -> int:
+    if message.role is Role.ASSISTANT:
+        return 0
+    return 1 if message.results else 2
 
 
 def _cut(message: Message, most_tokens: int, refs: Refs) -> Message:
