@@ -15,48 +15,30 @@ Some things stand in a transcript twice, and one of the two gives the Event:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rlm_mcp.events import Action, Client, Event, EventKind, Payload, SessionNews, Skip, SkipReason
+from rlm_mcp.events import Client, Event, EventKind, Payload, SessionNews, Skip, SkipReason
 from rlm_mcp.text import clean, one_line
-from rlm_mcp.transcripts import claude_code_files, claude_code_tools
+from rlm_mcp.transcripts import claude_code_files, claude_code_results, claude_code_tasks, claude_code_tools
+from rlm_mcp.transcripts import claude_code_tables as tables
+from rlm_mcp.transcripts.claude_code_results import ToolResult
 from rlm_mcp.transcripts.claude_code_state import Memory
+from rlm_mcp.transcripts.claude_code_tasks import Notification, notification_of
 from rlm_mcp.transcripts.claude_code_text import call_text, content_text, outline, parts_of_prompt
-from rlm_mcp.transcripts.claude_code_tools import ToolResult
 from rlm_mcp.transcripts.reading import Reading
 
 related_files = claude_code_files.related_files
 
 _NOTHING = Reading(known_without_event=True)
 
-_TRANSCRIPT_TYPES = frozenset({"user", "assistant", "system", "attachment", "progress", "queue-operation"})
-_TITLES = {"summary": "summary", "custom-title": "customTitle", "ai-title": "aiTitle"}
-_SILENT_TYPES = frozenset(
-    {
-        "agent-color", "agent-name", "agent-setting", "api-request", "api-request-blob", "api-request-resumed",
-        "api-request-shape", "artifact-autoreact-ledger", "artifact-comment-monitor", "atis-latch",
-        "attribution-snapshot", "bridge-session", "content-replacement", "continued-in", "cost-state",
-        "data-flow-incomplete", "data-flow-records", "derived-from", "dev-mods", "ended-by-model", "file-history-delta",
-        "file-history-snapshot", "fork-context-ref", "frame-link", "history-suppression", "host-row",
-        "hybrid-organization", "isolation-latch", "last-prompt", "marble-origami-commit", "marble-origami-snapshot",
-        "memory-mode", "mode", "observer-ref", "permission-mode", "relocated", "repl-mode", "resume-head-vouch",
-        "session-owner", "speculation-accept", "tag", "tools-used", "worktree-state",
-    }
+_HOOK_RAN = re.compile(
+    r"(?:Running )?\x1b\[1m\w+(?::\S{1,200})?\x1b\[22m(?:\.\.\.| \[.*\] completed successfully)\s*\Z"
 )
-"""Book-keeping: hashes, counters, switches and copies (the client's table of record types, 2.1.330)."""
-_SILENT_ATTACHMENTS = frozenset(
-    {
-        "agent_listing_delta", "auto_mode", "auto_mode_exit", "command_permissions", "compaction_reminder",
-        "context_efficiency", "date", "date_change", "deferred_tools_delta", "deferred_tools_record", "environment",
-        "mcp_instructions_delta", "model", "output_token_usage", "prompt_snapshot", "remote_session_change",
-        "session_context", "skill_listing", "structured_output", "task_reminder", "todo_reminder", "token_usage",
-        "total_tokens_reminder", "ultrathink_effort", "verify_plan_reminder",
-    }
-)
-_NOTIFICATIONS = ("<agent-notification>", "<task-notification>")
 _ODD = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
@@ -65,9 +47,9 @@ def is_record(record: dict[str, Any]) -> bool:
     kind = record.get("type")
     if not isinstance(kind, str) or "payload" in record:
         return False
-    if kind in _TRANSCRIPT_TYPES:
+    if kind in tables.TRANSCRIPT_TYPES:
         return "sessionId" in record or ("uuid" in record and "message" in record)
-    return "sessionId" in record or kind in _SILENT_TYPES or "leafUuid" in record
+    return "sessionId" in record or kind in tables.SILENT_TYPES or "leafUuid" in record
 
 
 def reader_for(path: Path, state: dict[str, Any] | None) -> ClaudeCodeReader:
@@ -111,7 +93,7 @@ class ClaudeCodeReader:
             return _skip(SkipReason.NOT_A_RECORD, ", ".join(list(record)[:5]), offset, length)
         handler = self._handlers.get(kind)
         if handler is None:
-            if kind in _SILENT_TYPES:
+            if kind in tables.SILENT_TYPES:
                 return _NOTHING
             return _skip(SkipReason.UNKNOWN_TYPE, kind, offset, length)
         try:
@@ -134,13 +116,19 @@ class ClaudeCodeReader:
         if place == "copy":
             return _NOTHING
         if record.get("isCompactSummary") is True or place == "first":
-            text, _ = content_text(content)
-            return row.reading([row.event(EventKind.SUMMARY, text)] if text.strip() else [])
+            return self._summary(content, row)
         results = [block for block in content if _is(block, "tool_result")] if isinstance(content, list) else []
         events = [event for block in results for event in self._result(record, block, row, len(results) == 1)]
         if not results or len(results) < len(content):
             events += self._said(record, content, row)
         return row.reading(events)
+
+    def _summary(self, content: Any, row: _Row) -> Reading:
+        text, _ = content_text(content)
+        news: tuple[SessionNews, ...] = ()
+        if not row.agent and not self._memory.close_compaction():
+            news = (SessionNews(client_session=row.session, compactions=1),)
+        return row.reading([row.event(EventKind.SUMMARY, text)] if text.strip() else [], news)
 
     def _said(self, record: dict[str, Any], content: Any, row: _Row) -> list[Event]:
         text, payloads = content_text(content)
@@ -148,11 +136,13 @@ class ClaudeCodeReader:
             return []
         origin = record.get("origin")
         source = origin.get("kind") if isinstance(origin, dict) else None
+        self._memory.unqueue(text)
+        if (notice := notification_of(text)) is not None:
+            return [self._notified(notice, text, row)]
         if record.get("isMeta") is True:
             return [row.event(EventKind.NOTE, text, tool="meta", payloads=payloads)]
         if isinstance(source, str) and source not in {"human", "user"}:
             return [row.event(EventKind.NOTE, text, tool=source, payloads=payloads)]
-        self._memory.unqueue(text)
         parts = parts_of_prompt(text)
         return [
             row.event(part.kind, part.text, tool=part.tool, payloads=payloads if part is parts[-1] else ())
@@ -164,7 +154,7 @@ class ClaudeCodeReader:
         call = self._memory.take_call(call_id)
         detail = record.get("toolUseResult") if alone else None
         shown, payloads = content_text(block.get("content"))
-        text = claude_code_tools.full_text(shown, detail)
+        text = claude_code_results.full_text(shown, detail)
         if "<persisted-output>" in shown[:200] and self._folder is not None:
             text = claude_code_files.persisted(shown, self._folder) or text
         if not shown and not text and isinstance(detail, str):
@@ -179,19 +169,11 @@ class ClaudeCodeReader:
             cwd=_string(record, "cwd"),
             seconds=round(row.time - call.time, 3) if row.time and call.time else None,
         )
-        picture, marker = claude_code_tools.picture_of(detail)
-        events = [
-            row.event(
-                EventKind.RESULT,
-                marker or text,
-                tool=call.name,
-                call_id=call_id,
-                failed=failed,
-                actions=claude_code_tools.actions_of(result) if call.name else (),
-                payloads=(*payloads, *picture),
-            )
-        ]
-        if failed and (words := claude_code_tools.words_of_user(text)):
+        if task_id := claude_code_results.background_task(result):
+            self._memory.start_task(task_id, call_id, call, result.cwd)
+        picture, marker = claude_code_results.picture_of(detail)
+        events = [row.result(result, call_id, marker or text, (*payloads, *picture))]
+        if failed and (words := claude_code_results.words_of_user(text)):
             events.append(row.event(EventKind.PROMPT, words))
         return events
 
@@ -203,7 +185,7 @@ class ClaudeCodeReader:
         synthetic = message.get("model") == "<synthetic>"
         failed = record.get("isApiErrorMessage") is True
         said = EventKind.NOTE if synthetic and not failed else EventKind.REPLY
-        events = []
+        events = [] if row.agent else self._taken(row)
         for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
             kind = block["type"]
             if kind == "text" and block["text"].strip():
@@ -213,7 +195,7 @@ class ClaudeCodeReader:
             elif kind in {"tool_use", "server_tool_use", "mcp_tool_use"}:
                 name, call_id, arguments = str(block["name"]), str(block["id"]), block.get("input")
                 self._memory.add_call(call_id, name, arguments, row.time)
-                events.append(row.event(EventKind.CALL, call_text(name, arguments), tool=name, call_id=call_id))
+                events.append(row.call(call_text(name, arguments), name, call_id))
             elif kind not in {"text", "thinking", "redacted_thinking"}:
                 events.append(row.event(EventKind.NOTE, outline(block), tool=str(kind)))
         return row.reading(events)
@@ -222,9 +204,13 @@ class ClaudeCodeReader:
         subtype = _string(record, "subtype")
         if subtype == "compact_boundary":
             return self._boundary(record, row)
-        if subtype in {"stop_hook_summary", "turn_duration", "api_metrics", "file_snapshot"}:
+        if subtype in tables.SILENT_SYSTEM:
             return _NOTHING
         text, _ = content_text(record.get("content"))
+        if _HOOK_RAN.match(text):
+            return _NOTHING
+        if subtype == "local_command":
+            return row.reading([row.event(EventKind.NOTE, part.text, tool=part.tool) for part in parts_of_prompt(text)])
         if not text.strip():
             text = _string(record, "error") or (outline(record["error"]) if "error" in record else "")
         return row.reading([row.event(EventKind.NOTE, text, tool=subtype or "system")] if text.strip() else [])
@@ -244,10 +230,10 @@ class ClaudeCodeReader:
         kind = str(attachment["type"])
         if kind == "queued_command":
             return self._queued_command(attachment, row)
-        if kind in _SILENT_ATTACHMENTS:
+        if kind in tables.SILENT_ATTACHMENTS:
             return _NOTHING
         text, payloads = claude_code_files.attachment_text(attachment, record.get("rendered"))
-        if not text.strip():
+        if not text.strip() or self._memory.is_repeated(text):
             return _NOTHING
         return row.reading([row.event(EventKind.NOTE, text, tool=kind, payloads=payloads)])
 
@@ -258,8 +244,8 @@ class ClaudeCodeReader:
         self._memory.unqueue(text)
         origin = attachment.get("origin")
         source = origin.get("kind") if isinstance(origin, dict) else None
-        if text.lstrip().startswith(_NOTIFICATIONS) or attachment.get("commandMode") == "task-notification":
-            return row.reading([row.event(EventKind.NOTE, text, tool="agent-notification")])
+        if (notice := notification_of(text)) is not None:
+            return row.reading([self._notified(notice, text, row)])
         if attachment.get("isMeta") is True or (isinstance(source, str) and source not in {"human", "user"}):
             return row.reading([row.event(EventKind.NOTE, text, tool=str(source or "meta"), payloads=payloads)])
         return row.reading(
@@ -283,22 +269,38 @@ class ClaudeCodeReader:
             return self._assistant(pretended, inner_row)
         return self._user(pretended, inner_row) if inner.get("type") == "user" else _NOTHING
 
-    def _queue(self, record: dict[str, Any], row: _Row) -> Reading:
+    def _queue(self, record: dict[str, Any], _row: _Row) -> Reading:
         operation = _string(record, "operation")
         text, _ = content_text(record.get("content"))
         if operation == "enqueue":
-            if text.lstrip().startswith(_NOTIFICATIONS):
-                return row.reading([row.event(EventKind.NOTE, text, tool="agent-notification")])
-            dropped = self._memory.enqueue(text)
-        elif operation == "dequeue":
-            dropped = self._memory.dequeue(1, forget=True)
+            self._memory.enqueue(text)
         else:
-            dropped = self._memory.dequeue(99 if operation == "popAll" else 1, forget=False)
-        events = [row.event(EventKind.NOTE, entry, tool="queued") for entry in dropped if entry.strip()]
-        return row.reading(events)
+            self._memory.dequeue(operation, text)
+        return _NOTHING
+
+    def _taken(self, row: _Row) -> list[Event]:
+        """What was queued and came as no record of its own."""
+        events = []
+        for text in self._memory.taken():
+            notice = notification_of(text)
+            events.append(
+                self._notified(notice, text, row) if notice else row.event(EventKind.NOTE, text, tool="queued")
+            )
+        return events
+
+    def _notified(self, notice: Notification, text: str, row: _Row) -> Event:
+        """A background task ended: a second RESULT of the call that began it, a NOTE where that was not seen."""
+        call = self._memory.task(notice.task_id)
+        actions = claude_code_tasks.actions_of_notification(call, notice)
+        if not actions:
+            return row.event(EventKind.NOTE, text, tool="agent-notification")
+        shown = "\n\n".join(part for part in (notice.summary, notice.result) if part) or text
+        failed = notice.status not in {"completed", ""}
+        event = row.event(EventKind.RESULT, shown, tool=call.name, failed=failed)
+        return replace(event, call_id=notice.call_id or call.call_id, actions=actions)
 
     def _title(self, record: dict[str, Any], row: _Row) -> Reading:
-        title = _string(record, _TITLES[record["type"]])
+        title = _string(record, tables.TITLES[record["type"]])
         if not title or not row.session:
             return _NOTHING
         news = SessionNews(client_session=row.session, title=one_line(title, 200))
@@ -324,15 +326,7 @@ class _Row:
             self.agent = "sidechain"
 
     def event(
-        self,
-        kind: EventKind,
-        text: str,
-        *,
-        tool: str = "",
-        call_id: str = "",
-        failed: bool = False,
-        actions: tuple[Action, ...] = (),
-        payloads: tuple[Payload, ...] = (),
+        self, kind: EventKind, text: str, *, tool: str = "", payloads: tuple[Payload, ...] = (), failed: bool = False
     ) -> Event:
         """An Event of this record."""
         return Event(
@@ -342,14 +336,22 @@ class _Row:
             time=self.time,
             agent=self.agent,
             tool=tool,
-            call_id=call_id,
             uuid=self.uuid,
             failed=failed,
-            actions=actions,
             payloads=payloads,
             record_offset=self.offset,
             record_length=self.length,
         )
+
+    def call(self, text: str, tool: str, call_id: str) -> Event:
+        """A CALL of this record."""
+        return replace(self.event(EventKind.CALL, text, tool=tool), call_id=call_id)
+
+    def result(self, result: ToolResult, call_id: str, text: str, payloads: tuple[Payload, ...]) -> Event:
+        """A RESULT of this record, with what the tool did."""
+        event = self.event(EventKind.RESULT, text, tool=result.name, payloads=payloads, failed=result.failed)
+        actions = claude_code_tools.actions_of(result) if result.name else ()
+        return replace(event, call_id=call_id, actions=actions)
 
     def reading(self, events: list[Event], news: tuple[SessionNews, ...] = ()) -> Reading:
         """The Reading of ``events``; without any it is a known record that says nothing."""

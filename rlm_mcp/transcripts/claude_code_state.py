@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from rlm_mcp.events import LinkKind, SessionNews
 from rlm_mcp.transcripts import claude_code_files
+from rlm_mcp.transcripts.claude_code_results import Call
 
 _KEPT_CALLS = 200
 _KEPT_QUEUE = 20
+_KEPT_TASKS = 100
+_KEPT_ATTACHMENTS = 64
+_KEPT_SESSIONS = 32
 _KEPT_UUIDS = 300
 _NEWS_FIELDS = (("cwd", "cwd"), ("gitBranch", "git_branch"), ("version", "client_version"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A tool call whose result is awaited; empty where the call was not seen."""
-
-    name: str = ""
-    arguments: dict[str, Any] = field(default_factory=dict)
-    time: float | None = None
 
 
 class Memory:
@@ -30,12 +25,15 @@ class Memory:
     def __init__(self, state: dict[str, Any] | None) -> None:
         kept = state or {}
         self._session: str = kept.get("session", "")
-        self._told: dict[str, Any] = kept.get("told", {})
-        self._parent: str = kept.get("parent", "")
+        self._told: dict[str, dict[str, Any]] = kept.get("told", {})
         self._calls: dict[str, list[Any]] = kept.get("calls", {})
+        self._tasks: dict[str, list[Any]] = kept.get("tasks", {})
         self._queue: list[str] = kept.get("queue", [])
+        self._taken: list[str] = kept.get("taken", [])
+        self._attached: dict[str, None] = dict.fromkeys(kept.get("attached", ()))
         self._uuids: dict[str, None] = dict.fromkeys(kept.get("uuids", ()))
         self._compaction: dict[str, Any] | None = kept.get("compaction")
+        self._announced: bool = kept.get("announced", False)
         self._own_files: dict[str, bool] = kept.get("own_files", {})
         self.began: bool = kept.get("began", False)
 
@@ -44,11 +42,14 @@ class Memory:
         return {
             "session": self._session,
             "told": self._told,
-            "parent": self._parent,
             "calls": self._calls,
+            "tasks": self._tasks,
             "queue": self._queue,
+            "taken": self._taken,
+            "attached": list(self._attached),
             "uuids": list(self._uuids),
             "compaction": self._compaction,
+            "announced": self._announced,
             "own_files": self._own_files,
             "began": self.began,
         }
@@ -72,49 +73,28 @@ class Memory:
         """What the record says about its session that was not said before."""
         if not session:
             return ()
+        told = self._told.get(session)
         news: list[SessionNews] = []
-        if session != self._session:
-            news += self._change_session(record, session)
-        elif self._parent and record.get("isCompactSummary") is True:
-            news.append(SessionNews(client_session=session, parent=self._parent, link=LinkKind.COMPACT))
-            self._parent = ""
-        fresh: dict[str, Any] = {}
-        for key, name in _NEWS_FIELDS:
-            value = record.get(key)
-            if isinstance(value, str) and value and self._told.get(name) != value:
-                fresh[name] = self._told[name] = value
+        if told is None:
+            told = self._told[session] = {}
+            if len(self._told) > _KEPT_SESSIONS:
+                del self._told[next(iter(self._told))]
+            if self._session:
+                link = LinkKind.COMPACT if record.get("isCompactSummary") is True else LinkKind.RESUME
+                news.append(SessionNews(client_session=session, parent=self._session, link=link))
+        self._session = session
+        fresh: dict[str, Any] = {
+            name: value
+            for key, name in _NEWS_FIELDS
+            if isinstance(value := record.get(key), str) and value and told.get(name) != value
+        }
         message = record.get("message")
         if main and record.get("type") == "assistant" and isinstance(message, dict):
-            self._parent = ""
-            fresh |= self._usage(message)
+            fresh |= _usage(message, told)
         if fresh:
+            told |= fresh
             news.append(SessionNews(client_session=session, **fresh))
         return tuple(news)
-
-    def _change_session(self, record: dict[str, Any], session: str) -> list[SessionNews]:
-        before, self._session = self._session, session
-        self._told = {}
-        self._parent = ""
-        if not before:
-            return []
-        compacted = record.get("isCompactSummary") is True
-        self._parent = "" if compacted else before
-        link = LinkKind.COMPACT if compacted else LinkKind.RESUME
-        return [SessionNews(client_session=session, parent=before, link=link)]
-
-    def _usage(self, message: dict[str, Any]) -> dict[str, Any]:
-        model = message.get("model")
-        usage = message.get("usage")
-        if model == "<synthetic>" or not isinstance(usage, dict):
-            return {}
-        fresh: dict[str, Any] = {}
-        if isinstance(model, str) and model and self._told.get("model") != model:
-            fresh["model"] = self._told["model"] = model
-        fields = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
-        tokens = sum(usage[name] for name in fields if isinstance(usage.get(name), int))
-        if tokens > 0 and self._told.get("window_tokens") != tokens:
-            fresh["window_tokens"] = self._told["window_tokens"] = tokens
-        return fresh
 
     def add_call(self, call_id: str, name: str, arguments: Any, time: float | None) -> None:
         """Notes a call until its result comes."""
@@ -128,8 +108,14 @@ class Memory:
         return Call(name=found[0], arguments=found[1], time=found[2]) if found else Call()
 
     def open_compaction(self, uuid: str, time: float | None) -> None:
-        """A boundary row: what follows it may be copies."""
+        """A boundary row: a summary follows it, or copies."""
+        self._announced = True
         self._compaction = {"row": uuid, "until": time, "since": None} if time is not None else None
+
+    def close_compaction(self) -> bool:
+        """A summary came; whether it belongs to a boundary row (1.0.x wrote none)."""
+        announced, self._announced = self._announced, False
+        return announced
 
     def place_after_compaction(self, record: dict[str, Any], time: float | None) -> str:
         """Where a user or assistant row stands behind a boundary: ``first``, ``copy`` or nowhere (empty).
@@ -153,24 +139,80 @@ class Memory:
             return "first" if record.get("type") == "user" else ""
         return "" if region["all_new"] else "copy"
 
-    def enqueue(self, text: str) -> list[str]:
-        """A prompt waits; returns what had to be given up for it."""
+    def enqueue(self, text: str) -> None:
+        """A prompt or notification waits; most come again as records of their own."""
         self._queue.append(text)
         dropped, self._queue = self._queue[:-_KEPT_QUEUE], self._queue[-_KEPT_QUEUE:]
-        return dropped
+        self._taken += dropped
 
-    def dequeue(self, count: int, *, forget: bool) -> list[str]:
-        """The oldest ``count`` leave the queue; returns them unless they will come again as records."""
-        left, self._queue = self._queue[:count], self._queue[count:]
-        return [] if forget else left
+    def dequeue(self, operation: str, text: str) -> None:
+        """Entries leave the queue.
+
+        ``dequeue``: a record follows; ``popAll``: taken back to be edited; ``remove``: handed to the model, by a record
+        or (older versions) by none.
+        """
+        if operation == "popAll":
+            self._queue = []
+        elif operation == "dequeue":
+            self._queue = self._queue[1:]
+        elif not text:
+            self._taken += self._queue[:1]
+            self._queue = self._queue[1:]
+        elif text in self._queue:
+            self._queue.remove(text)
+            self._taken.append(text)
 
     def unqueue(self, text: str) -> None:
-        """A waiting prompt came as a record of its own."""
-        if text in self._queue:
-            self._queue.remove(text)
+        """A queue entry came as a record of its own."""
+        for entries in (self._queue, self._taken):
+            if text in entries:
+                entries.remove(text)
+
+    def taken(self) -> list[str]:
+        """What was handed to the model and came as no record, up to now."""
+        taken, self._taken = self._taken, []
+        return [text for text in taken if text.strip()]
+
+    def is_repeated(self, text: str) -> bool:
+        """Whether an attachment with this text came up before; notes it."""
+        digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
+        if digest in self._attached:
+            return True
+        self._attached[digest] = None
+        if len(self._attached) > _KEPT_ATTACHMENTS:
+            del self._attached[next(iter(self._attached))]
+        return False
+
+    def start_task(self, task_id: str, call_id: str, call: Call, cwd: str) -> None:
+        """A tool goes on in the background."""
+        kept = {key: call.arguments[key] for key in ("command", "description", "prompt") if key in call.arguments}
+        self._tasks[task_id] = [call.name, kept, call_id, cwd]
+        if len(self._tasks) > _KEPT_TASKS:
+            del self._tasks[next(iter(self._tasks))]
+
+    def task(self, task_id: str) -> Call:
+        """The call that began a background task; an empty one where it was not seen."""
+        found = self._tasks.get(task_id)
+        return Call(name=found[0], arguments=found[1], call_id=found[2], cwd=found[3]) if found else Call()
 
     def has_own_file(self, agent: str, folder: Path | None) -> bool:
         """Whether the sub-agent's messages are in a file of their own; once decided it stays."""
         if agent not in self._own_files:
             self._own_files[agent] = folder is not None and claude_code_files.agent_file(folder, agent).is_file()
         return self._own_files[agent]
+
+
+def _usage(message: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """Model and window size by an assistant message, where they are news."""
+    model = message.get("model")
+    usage = message.get("usage")
+    if model == "<synthetic>" or not isinstance(usage, dict):
+        return {}
+    fresh: dict[str, Any] = {}
+    if isinstance(model, str) and model and told.get("model") != model:
+        fresh["model"] = model
+    fields = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+    tokens = sum(usage[name] for name in fields if isinstance(usage.get(name), int))
+    if tokens > 0 and told.get("window_tokens") != tokens:
+        fresh["window_tokens"] = tokens
+    return fresh

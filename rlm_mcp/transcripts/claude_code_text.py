@@ -12,18 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm_mcp.events import EventKind, Payload
-
-CLIENT_ONLY_COMMANDS = frozenset(
-    {
-        "add-dir", "agents", "bashes", "bug", "clear", "color", "compact", "config", "context", "copy", "cost",
-        "doctor", "effort", "exit", "export", "extra-usage", "fast", "feedback", "fork", "help", "hooks", "ide",
-        "install-github-app", "install-slack-app", "keybindings", "login", "logout", "mcp", "memory", "mobile", "model",
-        "output-style", "passes", "permissions", "plan", "plugin", "privacy-settings", "quit", "release-notes",
-        "reload-plugins", "rename", "resume", "rewind", "sandbox", "skills", "stats", "status", "statusline", "tasks",
-        "terminal-setup", "theme", "todos", "upgrade", "usage", "vim",
-    }
-)
-"""Slash commands that only steer the client (its own list, 2.1.x): no ask of the model, unless words follow."""
+from rlm_mcp.transcripts import claude_code_tables as tables
 
 _OPENING = re.compile(
     r"<(system-reminder|ide_[a-z_]{1,40}|local-command-caveat|local-command-stdout|local-command-stderr"
@@ -76,7 +65,7 @@ def _command(text: str) -> Part:
     words = arguments[1].strip() if arguments else ""
     command = "/" + name[1].removeprefix("/")
     typed = f"{command} {words}".rstrip()
-    if command[1:] == "compact" or (command[1:] in CLIENT_ONLY_COMMANDS and not (command == "/plan" and words)):
+    if command[1:] == "compact" or (command[1:] in tables.CLIENT_ONLY_COMMANDS and not (command == "/plan" and words)):
         return Part(kind=EventKind.NOTE, text=typed, tool="command")
     return Part(kind=EventKind.PROMPT, text=typed)
 

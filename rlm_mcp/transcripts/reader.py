@@ -9,19 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from rlm_mcp import redact
-from rlm_mcp.errors import TranscriptMissing, UnknownFormat
+from rlm_mcp.errors import UnknownFormat
 from rlm_mcp.events import Client, Event, SessionNews, Skip, SkipReason
 from rlm_mcp.text import clean, one_line
 from rlm_mcp.transcripts import claude_code, jsonl
 from rlm_mcp.transcripts.codex import CodexReader
+from rlm_mcp.transcripts.detection import Format, object_of, open_file, probe
 from rlm_mcp.transcripts.jsonl import Framing
 from rlm_mcp.transcripts.reading import Batch, FormatReader, Reading, Watermark
 
@@ -41,28 +40,8 @@ __all__ = [
 
 BATCH_BYTES = 4 << 20
 RECORD_BYTES = 256 << 20
-_DETECT_BYTES = 1 << 20
+_UNDECIDED_BYTES = 1 << 20
 _DIGEST_BYTES = 4 << 10
-_CODEX_TYPES = frozenset(
-    {
-        "compacted",
-        "event_msg",
-        "inter_agent_communication",
-        "response_item",
-        "session_meta",
-        "token_usage_record",
-        "turn_context",
-        "world_state",
-    }
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """What a source file is."""
-
-    client: Client
-    framing: Framing
 
 
 class Change(StrEnum):
@@ -102,8 +81,8 @@ def detect(path: Path) -> Format:
         TranscriptMissing: no such file, not a regular file, or no permission.
         UnknownFormat: it is empty so far, or no Reader knows it.
     """
-    with _open(path) as file:
-        found = _probe(path, file)
+    with open_file(path) as file:
+        found = probe(path, file)
     if found is None:
         raise UnknownFormat(f"{str(path)!r} holds no record yet; try again once the client has written to it")
     return found
@@ -115,7 +94,7 @@ def changed(path: Path, watermark: Watermark) -> Change:
     Raises:
         TranscriptMissing: no such file, not a regular file, or no permission.
     """
-    with _open(path) as file:
+    with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size < watermark.offset:
             return Change.TRUNCATED
@@ -130,7 +109,7 @@ def digest_before(path: Path, offset: int) -> str:
     Raises:
         TranscriptMissing: no such file, not a regular file, or no permission.
     """
-    with _open(path) as file:
+    with open_file(path) as file:
         return _digest(file, offset)
 
 
@@ -149,11 +128,11 @@ def read_batch(
     """
     mark = watermark or Watermark()
     kept = _load(mark.state)
-    with _open(path) as file:
-        found = kept.format or _probe(path, file)
+    with open_file(path) as file:
+        found = kept.format or probe(path, file)
         file.seek(mark.offset)
         if found is None:
-            return Batch(start=mark.offset, raw=b"", watermark=mark, tail=file.read(_DETECT_BYTES).strip())
+            return Batch(start=mark.offset, raw=b"", watermark=mark, tail=file.read(_UNDECIDED_BYTES).strip())
         kept = _Kept(format=found, inside_long_record=kept.inside_long_record, reader=kept.reader)
         window = _fill(file, kept, max_bytes, max_record_bytes)
         raw = window.buffer[: window.consumed]
@@ -186,20 +165,6 @@ def _load(state: str) -> _Kept:
         inside_long_record=bool(found["long"]),
         reader=found["reader"],
     )
-
-
-def _open(path: Path) -> BinaryIO:
-    name = repr(str(path))
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except PermissionError as error:
-        raise TranscriptMissing(f"{name} may not be read; give yourself read permission (chmod u+r)") from error
-    except (OSError, ValueError) as error:
-        raise TranscriptMissing(f"{name} cannot be opened ({error}); name an existing transcript file") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise TranscriptMissing(f"{name} is not a regular file; name a transcript file inside it or beside it")
-    return os.fdopen(descriptor, "rb")
 
 
 def _digest(file: BinaryIO, offset: int) -> str:
@@ -249,7 +214,7 @@ def _fill(file: BinaryIO, kept: _Kept, max_bytes: int, max_record_bytes: int) ->
         last = jsonl.trim(buffer, consumed, len(buffer))
         if last is None:
             consumed = len(buffer)
-        elif buffer[last[1] - 1] == ord("}") and _object(buffer[last[0] : last[1]]) is not None:
+        elif buffer[last[1] - 1] == ord("}") and object_of(buffer[last[0] : last[1]]) is not None:
             spans, consumed = (*spans, last), len(buffer)
     return _Window(buffer=buffer, spans=spans, consumed=consumed, at_end=ended)
 
@@ -325,84 +290,7 @@ def _scrub(value: Any) -> Any:
     return value
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
-    """The object that ``line`` is; None where it is none."""
-    try:
-        found = jsonl.loads(line.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def _reader(found: Format, path: Path, state: dict[str, Any] | None) -> FormatReader:
     if found.client is Client.CODEX:
         return CodexReader(state)
     return claude_code.reader_for(path, state)
-
-
-def _probe(path: Path, file: BinaryIO) -> Format | None:
-    """The file's format by its first telling record; None where nothing tells yet.
-
-    Raises:
-        UnknownFormat: it holds something, and no Reader knows it.
-    """
-    wanted = _DETECT_BYTES
-    while True:
-        file.seek(0)
-        buffer = file.read(wanted)
-        ended = len(buffer) < wanted
-        framing = _framing(buffer)
-        strange = False
-        for start, end in _probe_spans(buffer, framing, ended):
-            frame = buffer[start:end]
-            record = _object(frame)
-            client = _client(record) if record is not None else None
-            if client is not None:
-                return Format(client=client, framing=framing)
-            strange = strange or record is not None or _is_text(frame)
-        if strange or wanted >= RECORD_BYTES:
-            break
-        if ended:
-            return None if framing is Framing.ARRAY or _may_become(buffer) else _unknown(path)
-        wanted *= 8
-    return _unknown(path)
-
-
-def _unknown(path: Path) -> Format | None:
-    raise UnknownFormat(
-        f"{str(path)!r} is not a transcript rlm-mcp knows; it reads Claude Code's projects/**/*.jsonl and Codex's"
-        " sessions/**/rollout-*.jsonl"
-    )
-
-
-def _framing(buffer: bytes) -> Framing:
-    head = buffer.removeprefix(b"\xef\xbb\xbf").lstrip()
-    is_array = head[:1] == b"[" and head[1:200].lstrip()[:1] in {b"{", b""}
-    return Framing.ARRAY if is_array else Framing.JSONL
-
-
-def _probe_spans(buffer: bytes, framing: Framing, ended: bool) -> Iterator[tuple[int, int]]:
-    frames = jsonl.split(buffer, framing)
-    yield from frames.spans
-    if ended and framing is Framing.JSONL:
-        last = jsonl.trim(buffer, frames.consumed, len(buffer))
-        if last is not None and buffer[last[1] - 1] == ord("}"):
-            yield last
-
-
-def _is_text(frame: bytes) -> bool:
-    return bool(frame.strip(b"\x00 \t\r")) and not frame.startswith(b"//")
-
-
-def _may_become(buffer: bytes) -> bool:
-    """Nothing but comments, blanks and the beginning of a record."""
-    last = buffer[buffer.rfind(b"\n") + 1 :].strip(b"\x00 \t\r\xef\xbb\xbf")
-    return not last or last.startswith((b"{", b"[", b"/"))
-
-
-def _client(record: dict[str, Any]) -> Client | None:
-    if claude_code.is_record(record):
-        return Client.CLAUDE_CODE
-    if record.get("type") in _CODEX_TYPES and isinstance(record.get("payload"), dict):
-        return Client.CODEX
-    return None

@@ -1,4 +1,4 @@
-"""The records of reading, and what a format's reader must offer; apart from ``reader.py``, which imports the formats."""
+"""The records of reading, and what a format must offer; apart from ``reader.py``, which imports the formats."""
 
 from __future__ import annotations
 
