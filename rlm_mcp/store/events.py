@@ -356,18 +356,6 @@ def by_call(store: Store, session: SessionRow, call_id: str, kind: EventKind) ->
     return None if row is None else _event(row)
 
 
-def at_log_offset(store: Store, session: SessionRow, offset: int) -> EventRow | None:
-    """The Event whose text holds that byte of the log, or None for a header line."""
-    row = store.connection.execute(
-        _EVENTS
-        + "WHERE event.session = ? AND event.seq = (SELECT max(seq) FROM event WHERE session = ? AND start <= ?)",
-        (session.id, session.id, offset),
-    ).fetchone()
-    if row is None or offset >= row["start"] + row["length"]:
-        return None
-    return _event(row)
-
-
 def latest(store: Store, session: SessionRow, count: int, *, before: int | None = None) -> list[EventRow]:
     """The last ``count`` Events (before Event ``before``), oldest first."""
     limit = session.events + 1 if before is None else before
@@ -389,6 +377,16 @@ def text_of(store: Store, event: EventRow, *, max_bytes: int | None = None) -> s
     length = event.length if max_bytes is None else min(event.length, max_bytes)
     content = read_at(log.log_path(store.paths, event.session_key), event.start, length)
     return content.decode("utf-8", "ignore")
+
+
+def around(store: Store, event: EventRow, start: int, end: int) -> str:
+    """The line (or as much of it as is near) in which bytes ``start`` to ``end`` of the Event's text stand."""
+    first = max(0, start - 80)
+    last = min(event.length, end + 160, start + 2_000)
+    raw = read_at(log.log_path(store.paths, event.session_key), event.start + first, last - first)
+    begin = raw.rfind(b"\n", 0, start - first) + 1
+    stop = raw.find(b"\n", min(end, last) - first)
+    return raw[begin : stop if stop >= 0 else None].decode("utf-8", "ignore")
 
 
 def turn_row(store: Store, session: SessionRow, number: int) -> TurnRow:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rlm_mcp import process
 from rlm_mcp.errors import ProcessError, QueryError
+from rlm_mcp.events import EventKind
 from rlm_mcp.store import events, log
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.events import EventRow
@@ -35,7 +36,10 @@ class WordHit:
 class PatternHit:
     """A place in a log where the pattern matches."""
 
-    event: EventRow
+    session: SessionRow
+    seq: int
+    turn: int
+    kind: EventKind
     start: int
     """In the Event's text, in bytes."""
     end: int
@@ -140,24 +144,38 @@ def _grep(store: Store, part: ScopePart, pattern: str, *, fixed: bool, limit: in
     if ended.exit_code == 2 and not ended.is_cut and not ended.output:
         reason = ended.complaint.decode("utf-8", "replace").strip()[:400]
         raise QueryError(f"{pattern!r} is not a valid pattern: {reason}")
-    return _placed(store, part.session, part.max_seq, ended.output, limit), ended.is_cut
+    return _placed(store, part, ended.output, limit), ended.is_cut
 
 
-def _placed(store: Store, session: SessionRow, max_seq: int, output: bytes, limit: int) -> list[PatternHit]:
+def _placed(store: Store, part: ScopePart, output: bytes, limit: int) -> list[PatternHit]:
+    """ripgrep's ``offset:match`` lines, in order, laid beside the Events, in order; header lines are passed over."""
+    rows = store.connection.execute(
+        "SELECT seq, turn, kind, start, length FROM event WHERE session = ? AND seq <= ? ORDER BY seq",
+        (part.session.id, part.max_seq),
+    )
     hits: list[PatternHit] = []
-    at: EventRow | None = None
+    at = rows.fetchone()
     for line in output.split(b"\n"):
         number, colon, matched = line.partition(b":")
         if not colon or not number.isdigit():
             continue
         offset = int(number)
-        if at is None or not at.start <= offset < at.start + at.length:
-            at = events.at_log_offset(store, session, offset)
-        if at is None or at.seq > max_seq:
-            continue
-        hits.append(PatternHit(event=at, start=offset - at.start, end=offset - at.start + len(matched)))
-        if len(hits) >= limit:
+        while at is not None and offset >= at["start"] + at["length"]:
+            at = rows.fetchone()
+        if at is None or len(hits) >= limit:
             break
+        start = offset - at["start"]
+        if start >= 0:
+            hits.append(
+                PatternHit(
+                    session=part.session,
+                    seq=at["seq"],
+                    turn=at["turn"],
+                    kind=EventKind(at["kind"]),
+                    start=start,
+                    end=start + len(matched),
+                )
+            )
     return hits
 
 

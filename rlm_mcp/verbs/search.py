@@ -30,6 +30,8 @@ SCOPES = ("lineage", "session", "project", "all")
 _PROMPT_TURNS = 5
 _COVERED = 0.6
 _SNIPPET_CHARS = 220
+_PLACES = 80
+"""Places of a pattern written out at most in one answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class Filters:
     turns: tuple[int, int] | None = None
     """First and last Turn."""
 
-    def admits(self, event: EventRow) -> bool:
+    def admits(self, event: EventRow | index.PatternHit) -> bool:
         """Whether an Event passes."""
         return (not self.kind or event.kind == self.kind) and self.admits_turn(event.turn)
 
@@ -300,19 +302,18 @@ class _Search:
     def places(self, pattern: str, *, fixed: bool) -> SearchAnswer:
         """Places where a phrase or pattern stands, in order, several of one Event on lines of their own."""
         found, is_cut = index.by_pattern(self.store, self.parts, pattern, fixed=fixed)
-        admitted = [hit for hit in found if self.filters.admits(hit.event)]
+        admitted = [hit for hit in found if self.filters.admits(hit)]
         if not admitted:
             return self._nothing(f"nothing matches {pattern!r}")
         page = admitted[self.offset :]
         lines: list[Line] = []
         hits: list[Hit] = []
-        texts: dict[int, str] = {}
-        for hit in page[:200]:
-            text = texts.setdefault(hit.event.start, events.text_of(self.store, hit.event))
-            around = _around(text, hit.start, hit.end)
-            ref = self.view.ref(hit.event.session_key, hit.event.seq, f":{hit.start}-{hit.end}")
-            hits.append(Hit(ref=ref, kind=hit.event.kind, turn=hit.event.turn, text=around, time=hit.event.time))
-            lines.append(_place_line(hit.event, around, ref))
+        for hit in page[:_PLACES]:
+            event = events.event_row(self.store, hit.session, hit.seq)
+            around = events.around(self.store, event, hit.start, hit.end)
+            ref = self.view.ref(event.session_key, event.seq, f":{hit.start}-{hit.end}")
+            hits.append(Hit(ref=ref, kind=event.kind, turn=event.turn, text=around, time=event.time))
+            lines.append(_place_line(event, around, ref))
         fitted = fit(lines, self.budget - 30, narrowest=110)
         shown = len(fitted.lines)
         more = "at least " if is_cut else ""
@@ -366,13 +367,6 @@ class _Search:
 def _place_line(event: EventRow, around: str, ref: str) -> Line:
     tool = f" {event.tool}" if event.tool else ""
     return lambda width: f"t{event.turn} {event.kind}{tool}: {one_line(around, width)} {ref}"
-
-
-def _around(text: str, start_bytes: int, end_bytes: int) -> str:
-    raw = text.encode("utf-8", "replace")
-    begin = raw.rfind(b"\n", max(0, start_bytes - 80), start_bytes) + 1 or max(0, start_bytes - 80)
-    end = raw.find(b"\n", end_bytes, end_bytes + 160)
-    return raw[begin : end if end >= 0 else end_bytes + 160].decode("utf-8", "ignore")
 
 
 def _snippet(text: str, words: Sequence[str], width: int) -> str:
