@@ -316,6 +316,14 @@ _REASON = re.compile(
 )
 
 
+_NO_CHOICE = re.compile(
+    r"[|\u2705\u274c*]|now let me"
+    r"|i['\u2019]?(?:m| am) (?:now )?(?:looking|checking|reading|going to (?:check|look)|letting)",
+    re.IGNORECASE,
+)
+"""Tables, tallies, and what is being done rather than chosen."""
+
+
 def _decisions(steps: list[Step], roots: list[str]) -> list[Noted]:
     """Sentences in which the model chose one way over another, and said so."""
     found: list[Noted] = []
@@ -324,12 +332,7 @@ def _decisions(steps: list[Step], roots: list[str]) -> list[Noted]:
             continue
         for sentence in sentences(step.text):
             firm = _DECISION.search(sentence) and _REASON.search(sentence)
-            if (
-                firm
-                and 30 < len(sentence) < 500
-                and not re.match(r"[|\u2705\u274c*]|now let me", sentence.lower())
-                and sentence[-1] != "?"
-            ):
+            if firm and 30 < len(sentence) < 500 and not _NO_CHOICE.match(sentence) and sentence[-1] != "?":
                 found.append(Noted(kind="decision", needle=sentence.rstrip(":"), turn=step.turn, at=step.at))
     return _each_once(found)
 

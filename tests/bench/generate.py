@@ -21,8 +21,8 @@ _NOUNS = ("Cache", "Reader", "Writer", "Client", "Policy", "Index", "Token", "Ba
 _VERBS = ("load", "merge", "split", "flush", "render", "verify", "encode", "rotate", "resolve", "compact", "replay")
 _SPEECH = """
 the reader keeps one cursor per source and moves it forward only after every record was stored so a crash between two
-writes costs nothing but work done twice while callers that ask for the same page wait for the first answer instead of
-sending their own request which halves the load on the slow path and leaves the fast one alone
+writes costs nothing but work done twice while callers that ask for the same page wait for the first answer and nobody
+sends a second request which halves the load on the slow path and leaves the fast one alone
 """
 _WORDS = _SPEECH.split()
 _CWD = "/home/dev/acme"
