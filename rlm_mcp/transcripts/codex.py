@@ -14,6 +14,9 @@ Most things stand in a rollout twice, and one of the two gives the Event:
   hook put another text in its place: then a NOTE holds that text. Where a process outlives its call, the call's output
   is a RESULT of what was there, and the process's end is a second RESULT with the whole.
 * ``replacement_history`` of ``compacted`` repeats records of the same file.
+
+A sub-agent's thread has a rollout of its own, and is a Session of its own: its hooks and tool calls name its thread.
+The agent's task and result stand at the thread that sent it too.
 """
 
 from __future__ import annotations
@@ -68,7 +71,6 @@ class CodexReader:
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         known = state or {}
         self._session: str = known.get("session", "")
-        self._agent: str = known.get("agent", "")
         self._cwd: str = known.get("cwd", "")
         self._echoes: list[list[str]] = [list(echo) for echo in known.get("echoes", [])]
         self._calls: dict[str, list[str]] = dict(known.get("calls", {}))
@@ -81,7 +83,6 @@ class CodexReader:
         """What must be known of earlier records, as JSON: the Session, echoes, and calls whose output is awaited."""
         return {
             "session": self._session,
-            "agent": self._agent,
             "cwd": self._cwd,
             "echoes": [list(echo) for echo in self._echoes],
             "calls": dict(self._calls),
@@ -131,7 +132,6 @@ class CodexReader:
             kind=kind,
             text=clean(text),
             client_session=self._session,
-            agent=self._agent,
             time=self._here["time"],
             record_offset=self._here["offset"],
             record_length=self._here["length"],
@@ -145,8 +145,6 @@ class CodexReader:
         return self._events(self._event(EventKind.NOTE, text)) if text.strip() else _MIRROR
 
     def _news(self, **more: Any) -> Reading:
-        if self._agent:
-            more = {}
         return Reading(news=(SessionNews(client_session=self._session, **more),), known_without_event=True)
 
     def _is_echo(self, role: str, text: str, source: str) -> bool:
@@ -163,12 +161,9 @@ class CodexReader:
 
     def _session_meta(self, payload: dict[str, Any]) -> Reading:
         thread = string(payload.get("id")) or string(payload.get("session_id"))
-        if self._session and thread not in {self._session, self._agent}:
+        if self._session and thread != self._session:
             return _MIRROR  # forks of older clients copy the parent's records, its session_meta among them
-        if not self._session:
-            parent_thread = string(payload.get("parent_thread_id")) or _spawned_by(payload.get("source"))
-            self._session = (string(payload.get("session_id")) or parent_thread) if parent_thread else thread
-            self._agent = thread if parent_thread else ""
+        self._session = thread
         self._cwd = string(payload.get("cwd"))
         git = payload.get("git")
         forked_from = string(payload.get("forked_from_id"))
@@ -176,6 +171,7 @@ class CodexReader:
             cwd=self._cwd,
             git_branch=string(git.get("branch")) if isinstance(git, dict) else "",
             client_version=string(payload.get("cli_version")),
+            title=_sub_agent(payload),
             parent=forked_from,
             link=LinkKind.FORK if forked_from else None,
         )
@@ -189,8 +185,7 @@ class CodexReader:
         told = not message.strip() or self._is_echo("summary", summary_body(message), "compacted")
         events = [] if told else [self._event(EventKind.SUMMARY, message)]
         events.append(self._event(EventKind.NOTE, "Context compacted"))
-        news = () if self._agent else (SessionNews(client_session=self._session, compactions=1),)
-        return Reading(events=tuple(events), news=news)
+        return Reading(events=tuple(events), news=(SessionNews(client_session=self._session, compactions=1),))
 
     def _inter_agent(self, payload: dict[str, Any]) -> Reading:
         author, recipient = string(payload.get("author")), string(payload.get("recipient"))
@@ -506,11 +501,15 @@ def _call_of(payload: dict[str, Any], cwd: str) -> Call:
     return Call(tool=name, argument=text, cwd=cwd)
 
 
-def _spawned_by(source: Any) -> str:
-    """The parent thread of a sub-agent's ``source``; empty for people's own threads."""
+def _sub_agent(payload: dict[str, Any]) -> str:
+    """Title of a sub-agent's thread; empty for people's own threads."""
+    source = payload.get("source")
     spawn = source.get("subagent") if isinstance(source, dict) else None
     thread = spawn.get("thread_spawn") if isinstance(spawn, dict) else None
-    return string(thread.get("parent_thread_id")) if isinstance(thread, dict) else ""
+    told = thread if isinstance(thread, dict) else {}
+    parent = string(payload.get("parent_thread_id")) or string(told.get("parent_thread_id"))
+    name = string(payload.get("agent_nickname")) or string(told.get("agent_nickname"))
+    return f"sub-agent {name} of {parent}".replace("  ", " ") if parent else ""
 
 
 def _digest(text: str) -> str:

@@ -216,14 +216,16 @@ def test_what_the_user_ran_and_interrupted_at_the_terminal_comes_once():
     assert interrupted.actions[0].exit_code is None
 
 
-def test_a_sub_agent_belongs_to_the_session_that_sent_it():
-    """The task at the sender, its result, and the agent's own Events under its id."""
+def test_a_sub_agents_task_and_result_stand_at_its_sender():
+    """The thread of the agent is a Session of its own, known by its id."""
     sender, agent = read_fixture("agents-0"), read_fixture("agents-1")
     (sent,) = [a for e in sender.results("spawn_agent") for a in e.actions if isinstance(a, AgentTask)]
     (came,) = [a for e in sender.results("wait_agent") for a in e.actions if isinstance(a, AgentTask)]
     assert (sent.prompt, came.description, came.result) == ("please look at X", "please look at X", "Looked: fine.")
-    assert {event.client_session for event in agent.events} == {sender.events[0].client_session}
-    assert {event.agent for event in agent.events} == {sent.agent} == {came.agent}
+    assert {event.client_session for event in agent.events} == {sent.agent} == {came.agent}
+    (title,) = {news.title for news in agent.news if news.title}
+    assert title.endswith(f"of {sender.events[0].client_session}")
+    assert [event.text for event in agent.of(EventKind.PROMPT)] == ["please look at X"]
 
 
 def test_old_versions_write_events_before_items_or_no_events_at_all():
