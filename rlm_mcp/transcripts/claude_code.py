@@ -180,9 +180,10 @@ class ClaudeCodeReader:
     def _assistant(self, record: dict[str, Any], row: _Row) -> Reading:
         message = record["message"]
         content = message["content"]
-        if self._memory.place_after_compaction(record, row.time):
+        place = self._memory.place_after_compaction(record, row.time)
+        if place == "copy":
             return _NOTHING
-        synthetic = message.get("model") == "<synthetic>"
+        synthetic = message.get("model") == "<synthetic>" and place != "kept"
         failed = record.get("isApiErrorMessage") is True
         said = EventKind.NOTE if synthetic and not failed else EventKind.REPLY
         events = [] if row.agent else self._taken(row)

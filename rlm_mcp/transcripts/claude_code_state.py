@@ -110,7 +110,9 @@ class Memory:
     def open_compaction(self, uuid: str, time: float | None) -> None:
         """A boundary row: a summary follows it, or copies."""
         self._announced = True
-        self._compaction = {"row": uuid, "until": time, "since": None} if time is not None else None
+        self._compaction = (
+            {"row": uuid, "until": time, "since": None, "all_new": not self.began} if time is not None else None
+        )
 
     def close_compaction(self) -> bool:
         """A summary came; whether it belongs to a boundary row (1.0.x wrote none)."""
@@ -118,11 +120,11 @@ class Memory:
         return announced
 
     def place_after_compaction(self, record: dict[str, Any], time: float | None) -> str:
-        """Where a user or assistant row stands behind a boundary: ``first``, ``copy`` or nowhere (empty).
+        """Where a user or assistant row stands behind a boundary: ``first``, ``copy``, ``kept`` or nowhere (empty).
 
         The copies are the rows, each the child of the one before, from the boundary's child on, that are not younger
         than the boundary. Where nothing of the session came before the boundary (a fork begins with its parent's last
-        one) they are no copies, for their originals are in another file.
+        one) they are ``kept``: no copies, for their originals are in another file.
         """
         region = self._compaction
         if region is None:
@@ -135,9 +137,9 @@ class Memory:
         region["row"] = record.get("uuid")
         if first:
             region["since"] = time
-            region["all_new"] = not self.began
-            return "first" if record.get("type") == "user" else ""
-        return "" if region["all_new"] else "copy"
+            if record.get("type") == "user":
+                return "first"
+        return "kept" if region["all_new"] else "copy"
 
     def enqueue(self, text: str) -> None:
         """A prompt or notification waits; most come again as records of their own."""

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from rlm_mcp.errors import TranscriptMissing, UnknownFormat
 from rlm_mcp.events import Client
@@ -93,11 +93,11 @@ def probe(path: Path, file: BinaryIO) -> Format | None:
                 return None
             break
         wanted *= 8
-    _unknown(path)
+    raise _unknown(path)
 
 
-def _unknown(path: Path) -> NoReturn:
-    raise UnknownFormat(
+def _unknown(path: Path) -> UnknownFormat:
+    return UnknownFormat(
         f"{str(path)!r} is not a transcript rlm-mcp knows; it reads Claude Code's projects/**/*.jsonl and Codex's"
         " sessions/**/rollout-*.jsonl"
     )
