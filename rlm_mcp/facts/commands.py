@@ -30,9 +30,37 @@ from rlm_mcp.facts.shell import (
 
 EditFacts = Callable[[FileEdit, str, Memo], list[Fact]]
 
-_ANSI = LazyPattern(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_TESTING = frozenset("pytest jest vitest mocha tox ctest rspec phpunit pest nox ava karma playwright bats prove nextest gotestsum unittest cypress trial nose2 behave".split())
-_QUIET = frozenset("cd echo mkdir export source . set true sleep printf pwd which ls".split())
+_ANSI = LazyPattern(r"\r+(?=\n|\Z)|\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_TESTING = frozenset(
+    [
+        "pytest",
+        "jest",
+        "vitest",
+        "mocha",
+        "tox",
+        "ctest",
+        "rspec",
+        "phpunit",
+        "pest",
+        "nox",
+        "ava",
+        "karma",
+        "playwright",
+        "bats",
+        "prove",
+        "nextest",
+        "gotestsum",
+        "unittest",
+        "cypress",
+        "trial",
+        "nose2",
+        "behave",
+    ]
+)
+_PROGRAM = LazyPattern(r"^[\w.+@-]+$")
+_QUIET = frozenset(
+    ["cd", "echo", "mkdir", "export", "source", ".", "set", "true", "sleep", "printf", "pwd", "which", "ls"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +88,7 @@ class _Printed:
 
 def _printed(command: Command, event: Event) -> _Printed:
     base = event.text.find(command.output) if command.output else -1
-    if "\x1b" not in command.output:
+    if "\x1b" not in command.output and "\r" not in command.output:
         return _Printed(command.output, base)
     pieces: list[str] = []
     cuts: list[tuple[int, int]] = []
@@ -121,7 +149,7 @@ def _understand(command: Command, memo: Memo) -> _Run:
     working = [s for s in segments if s.words and not s.piped and s.program not in _QUIET and not is_showing(s)]
     runs = []
     for segment in working:
-        tool, targets = run_key(segment)
+        tool, targets = run_key(segment) if _PROGRAM.match(segment.program) else (command_key(command.command, ""), ())
         runs.append((f"{tool} (in {away})" if away else tool, targets))
     dumps = any(not s.piped and is_showing(s) and s.program not in _QUIET for s in segments)
     showing = not working or (dumps and not command.failed)
@@ -148,7 +176,12 @@ def _subject(run: RunKey) -> str:
 def _is_test(segment: Segment) -> bool:
     if segment.program in _TESTING:
         return True
-    return any(w == "test" or w == "check" and segment.program in {"make", "just"} or w.startswith(("test:", "test-", "tests")) and "/" not in w and "." not in w for w in segment.words[1:4])
+    return any(
+        w == "test"
+        or (w == "check" and segment.program in {"make", "just"})
+        or (w.startswith(("test:", "test-", "tests")) and "/" not in w and "." not in w)
+        for w in segment.words[1:4]
+    )
 
 
 def _test_run(run: _Run) -> RunKey | None:
@@ -224,7 +257,9 @@ def _is_settled(name: str, old: RunKey, new: RunKey, outcome: Outcome) -> bool:
     for target in new[1]:
         flag, _, value = target.partition(" ") if target.startswith("-") else ("", "", target)
         value = value.strip("^$'\"/ ")
-        if value and (name == value or name.startswith((f"{value}::", f"{value}/", f"{value} ")) or (flag and value in name)):
+        if value and (
+            name == value or name.startswith((f"{value}::", f"{value}/", f"{value} ")) or (flag and value in name)
+        ):
             return True
     return False
 
@@ -257,7 +292,8 @@ def _error_facts(run: _Run, outcome: Outcome | None, printed: _Printed, command:
     if not printed.text or (outcome is not None and outcome.ok and not command.failed):
         return []
     failed = command.failed and outcome is None
-    errors, more = error_lines(printed.text, showing=run.showing, failed=failed)
+    showing = run.showing and not (failed and _is_complaint(run, printed.text))
+    errors, more = error_lines(printed.text, showing=showing, failed=failed)
     if not errors:
         return []
     tested = outcome is not None or _test_run(run) is not None
@@ -268,12 +304,24 @@ def _error_facts(run: _Run, outcome: Outcome | None, printed: _Printed, command:
         start, end = printed.span(error.start, error.end)
         found.append(
             Fact(
-                kind=FactKind.ERROR, subject=subject, text=error.text, status="open", start=start, end=end, note=error.where
+                kind=FactKind.ERROR,
+                subject=subject,
+                text=error.text,
+                status="open",
+                start=start,
+                end=end,
+                note=error.where,
             )
         )
     if more:
         found[-1] = replace(found[-1], note=f"{found[-1].note} ({more} more error lines)".strip())
     return found
+
+
+def _is_complaint(run: _Run, output: str) -> bool:
+    """Whether the short output of a failed command that shows content is its complaint. Searches fail in finding nothing."""
+    quiet = {"rg", "grep", "egrep", "fgrep", "diff", "cmp", "ag", "ack", "test", "[", "find"}
+    return output.count("\n") <= 4 and not any(segment.program in quiet for segment in run.segments)
 
 
 def _closed_errors(run: _Run, command: Command, again: bool, memo: Memo) -> tuple[Closes, ...]:
@@ -294,10 +342,22 @@ def _closed_errors(run: _Run, command: Command, again: bool, memo: Memo) -> tupl
 
 
 _COMMIT = LazyPattern(r"^\[([^\]\n]{1,200}?) ([0-9a-f]{7,40})\] (.+)$", re.MULTILINE)
-_PUSHED = LazyPattern(r"^ (?:[ +*=!-]) +(?:\[new (?:branch|tag)\]|[0-9a-f]{7,40}\.{2,3}[0-9a-f]{7,40}) +(\S+) +-> +(\S+).*$", re.MULTILINE)
+_PUSHED = LazyPattern(
+    r"^ (?:[ +*=!-]) +(?:\[new (?:branch|tag)\]|"
+    r"[0-9a-f]{7,40}\.{2,3}[0-9a-f]{7,40}) +(\S+) +-> +(\S+).*$",
+    re.MULTILINE,
+)
 _PR_URL = LazyPattern(r"https?://[\w.-]+/[\w./-]+/(?:pull|merge_requests|pull-requests)/(\d+)(?!\S*/)")
 _PR_NUMBER = LazyPattern(r"\b(?:PR|[Pp]ull [Rr]equest) #(\d+)\b")
-_PR_VERBS = {"create": "created", "submit": "submitted", "merge": "merged", "close": "closed", "ready": "ready", "edit": "edited", "reopen": "reopened"}
+_PR_VERBS = {
+    "create": "created",
+    "submit": "submitted",
+    "merge": "merged",
+    "close": "closed",
+    "ready": "ready",
+    "edit": "edited",
+    "reopen": "reopened",
+}
 _RESET = LazyPattern(r"^HEAD(?:~(\d+)|(\^+))$")
 _MERGED = LazyPattern(r"^(?:Fast-forward|Merge made by .*|Already up to date\.)$", re.MULTILINE)
 
@@ -367,9 +427,7 @@ def _pull_requests(printed: _Printed, status: str) -> list[Fact]:
     if match is None:
         return []
     start, end = printed.span(*match.span())
-    return [
-        Fact(kind=FactKind.PULL_REQUEST, subject=match[1], text=match[0], status=status, start=start, end=end)
-    ]
+    return [Fact(kind=FactKind.PULL_REQUEST, subject=match[1], text=match[0], status=status, start=start, end=end)]
 
 
 def _undone_or_merged(segment: Segment, printed: _Printed, memo: Memo, found: list[Fact]) -> list[Fact]:
@@ -434,7 +492,9 @@ def _file_facts(
     found += _lookups(run, command)
     if undone:
         closes = tuple(Closes(kind=FactKind.COMMIT, subject=commit) for commit in undone)
-        found.insert(0, Fact(kind=FactKind.COMMIT, subject="", text=command.command[:400], status="reset", closes=closes))
+        found.insert(
+            0, Fact(kind=FactKind.COMMIT, subject="", text=command.command[:400], status="reset", closes=closes)
+        )
     return found
 
 

@@ -6,6 +6,7 @@ commits) is the extractor's state: small, bounded, JSON-serialisable, handed fro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ from rlm_mcp.facts import commands, said
 from rlm_mcp.facts.error_lines import MAX_ERRORS
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
 from rlm_mcp.facts.memo import Memo
+from rlm_mcp.facts.patterns import LazyPattern
 from rlm_mcp.facts.symbols import added_symbols, removed_symbols
 
 MAX_FAILED_LINES = 3
@@ -51,7 +53,7 @@ class FactExtractor:
         if event.kind is EventKind.PROMPT:
             return [] if event.agent else said.facts_of_prompt(event.text, memo)
         if event.kind is EventKind.NOTE:
-            return said.facts_of_queued(event.text, memo) if event.tool == "queued" and not event.agent else []
+            return _of_note(event, memo)
         if event.kind is EventKind.REPLY:
             return said.facts_of_reply(event.text, memo, is_main=not event.agent)
         if event.kind is EventKind.CALL:
@@ -70,6 +72,39 @@ class FactExtractor:
         if event.failed and not any(isinstance(action, Command) for action in event.actions):
             found += _of_failure(event, about, memo)
         return memo.with_rhetorical_closed(found)
+
+
+_FINISHED = LazyPattern(
+    r"<(?:agent|task)-(?:id)>(?P<agent>[^<]+)</|<status>(?P<status>\w+)</|<summary>(?:Agent|"
+    r"Task) \"(?P<description>[^<\n]+)\" |"
+    r"<result>(?P<result>.*?)</result>",
+    re.DOTALL,
+)
+
+
+def _of_note(event: Event, memo: Memo) -> list[Fact]:
+    """Text the user typed while the model worked; a sub-agent's end. Nothing else that the Client adds is a Fact."""
+    if event.tool == "queued" and not event.agent:
+        return said.facts_of_queued(event.text, memo)
+    if event.tool not in {"agent-notification", "task-notification"}:
+        return []
+    told: dict[str, str] = {}
+    for match in _FINISHED.finditer(event.text):
+        told.update({name: value for name, value in match.groupdict().items() if value})
+    agent, description = told.get("agent", ""), told.get("description", "")
+    if (agent not in memo.tasks and not description) or told.get("status") not in {"completed", "failed", "killed"}:
+        return []
+    subject = memo.subject_of_task(agent, description)
+    status = "done" if told["status"] == "completed" else "failed"
+    return [
+        Fact(
+            kind=FactKind.TASK,
+            subject=subject,
+            text=description or subject,
+            status=status,
+            note=told.get("result", "").strip()[:400],
+        )
+    ]
 
 
 def _of_action(action: Action, event: Event, memo: Memo) -> list[Fact]:
@@ -134,9 +169,7 @@ def _of_read(action: Action, event: Event, memo: Memo) -> list[Fact]:
     lines = f"{action.first_line}-{action.last_line}" if action.first_line and action.last_line else ""
     closes = tuple(Closes(kind=FactKind.ERROR, subject=path) for path in memo.settled_paths(action.path))
     return [
-        Fact(
-            kind=FactKind.READ, subject=action.path[:400], text=lines, status=action.content_sha256, closes=closes
-        )
+        Fact(kind=FactKind.READ, subject=action.path[:400], text=lines, status=action.content_sha256, closes=closes)
     ]
 
 
@@ -162,9 +195,7 @@ def _of_todos(action: Action, event: Event, memo: Memo) -> list[Fact]:
         if before == [text, todo.status.value]:
             continue
         memo.keep_todo(todo.todo_id, text, todo.status.value)
-        found.append(
-            Fact(kind=FactKind.TODO, subject=todo.todo_id[:400], text=text[:2_000], status=todo.status.value)
-        )
+        found.append(Fact(kind=FactKind.TODO, subject=todo.todo_id[:400], text=text[:2_000], status=todo.status.value))
     if action.whole_list:
         found = _close_todos(found, [todo_id for todo_id in memo.todos if todo_id not in named], memo)
     return found
@@ -224,9 +255,17 @@ def _of_task(action: Action, event: Event, memo: Memo) -> list[Fact]:
             subject=subject,
             text=(action.description or action.prompt)[:2_000],
             status=status,
-            note=action.result.strip()[:400],
+            note=_closing(action.result)[:400],
         )
     ]
+
+
+def _closing(result: str) -> str:
+    """A sub-agent's own words: without the log of its tool calls in front of them."""
+    if not result.startswith("[Tool:"):
+        return result.strip()
+    lines = [line for line in result.split("\n") if not line.startswith(("[Tool:", "[Tool result", "[Result"))]
+    return "\n".join(lines).strip()
 
 
 _HANDLERS: dict[type, Callable[[Action, Event, Memo], list[Fact]]] = {

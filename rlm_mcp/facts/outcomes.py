@@ -105,7 +105,8 @@ def _line(output: str, start: int, end: int) -> tuple[int, int]:
 
 _PYTEST_PART = LazyPattern(r"(\d+) (passed|failed|errors?)\b")
 _PYTEST = _pattern(
-    r"^=*[ ]*(?:\d+ (?:failed|passed|skipped|deselected|xfailed|xpassed|warnings?|errors?|rerun|subtests passed)(?:, )?)+ "
+    r"^=*[ ]*(?:\d+ (?:failed|passed|skipped|deselected|xfailed|xpassed|warnings?|errors?|rerun|"
+    r"subtests passed)(?:, )?)+ "
     r"in [\d.]+s\b.*$|^=+ no tests ran in [\d.]+s\b.*$|^=+ \d+ errors? in [\d.]+s.*$"
 )
 
@@ -135,7 +136,9 @@ def _unittest(output: str) -> _Counts | None:
         return None
     end = _UNITTEST_END.search(output, ran.end())
     bad = sum(int(n) for n in re.findall(r"(?:failures|errors|unexpected successes)=(\d+)", end[0])) if end else 0
-    return _Counts(int(ran[1]) - bad, bad, ran.start(), end.end() if end else ran.end(), ok=bool(end) and end[1] != "FAILED")  # type: ignore[index]  # end is set
+    return _Counts(
+        int(ran[1]) - bad, bad, ran.start(), end.end() if end else ran.end(), ok=bool(end) and end[1] != "FAILED"
+    )  # type: ignore[index]  # end is set
 
 
 _GO_PACKAGE = _pattern(r"^(ok|FAIL|---|\?)[ ]*\t(\S+)(?:[ \t].*)?$")
@@ -214,7 +217,7 @@ def _dotnet(output: str) -> _Counts | None:
     if found:
         return found
     match = _DOTNET_TOTALS.search(output)
-    if not match:
+    if not match or not (match[2] or match[3]):
         return None
     return _Counts(_number(match[2]), _number(match[3]), match.start(), match.start() + len(match[0].rstrip()))
 
@@ -248,7 +251,8 @@ _RUNNERS: tuple[_Runner, ...] = (
         "jest",
         ("Tests: ",),
         _summed(
-            r"^\s*Tests:\s+(?:(?P<f>\d+) failed,? ?)?(?:\d+ (?:skipped|todo|pending|incomplete|risky|warnings?|deprecated),? ?)*"
+            r"^\s*Tests:\s+(?:(?P<f>\d+) failed,? ?)?(?:\d+ (?:skipped|todo|pending|incomplete|risky|warnings?|"
+            r"deprecated),? ?)*"
             r"(?:(?P<p>\d+) passed)?(?:, \d+ total| \(\d+ assertions\))?.*$"
         ),
         (
@@ -285,7 +289,9 @@ _RUNNERS: tuple[_Runner, ...] = (
     _Runner(
         "gotestsum",
         ("DONE ",),
-        _summed(r"^DONE (?P<t>\d+) tests?(?:, (?P<s>\d+) skipped)?(?:, (?P<f>\d+) failures?)?(?:, (?P<f2>\d+) errors?)? in [\d.]+s$"),
+        _summed(
+            r"^DONE (?P<t>\d+) tests?(?:, (?P<s>\d+) skipped)?(?:, (?P<f>\d+) failures?)?(?:, (?P<f2>\d+) errors?)? "
+            r"in [\d.]+s$"),
         (_pattern(r"^=== FAIL: (?P<name>\S+ \S+)"),),
     ),
     _Runner(
@@ -304,7 +310,9 @@ _RUNNERS: tuple[_Runner, ...] = (
     _Runner(
         "minitest",
         (" assertions, ",),
-        _summed(r"^(?P<t>\d+) (?:runs|tests), \d+ assertions, (?P<f>\d+) failures, (?P<f2>\d+) errors(?:, (?P<s>\d+) skips)?.*$"),
+        _summed(
+            r"^(?P<t>\d+) (?:runs|tests), \d+ assertions, (?P<f>\d+) failures, (?P<f2>\d+) errors(?:, (?P<s>\d+) "
+            r"skips)?.*$"),
         (_pattern(r"^\s*(?:\d+\) )?(?:Failure|Error):\n(?P<name>\S+#\S+?)(?::| \[|$)"),),
     ),
     _Runner(
@@ -322,12 +330,14 @@ _RUNNERS: tuple[_Runner, ...] = (
         _summed(r"^(?:\d+ doctests?, )?(?:\d+ propert(?:y|ies), )?(?P<t>\d+) tests?, (?P<f>\d+) failures?.*$"),
         (_pattern(r"^\s+\d+\) test (?P<name>\S.*)$"), _pattern(r"^not ok \d+ (?P<name>\S.*)$")),
     ),
-    _Runner("dotnet test", ("Passed!", "Failed!", "Total tests:"), _dotnet, (_pattern(r"^\s+Failed (?P<name>\S.*?) \[[^\]]*\]\s*$"),)),
+    _Runner("dotnet test", ("Passed!", "Failed!", "Total tests:"), _dotnet, (_pattern(
+        r"^\s+Failed (?P<name>\S.*?) \[[^\]]*\]\s*$"),)),
     _Runner(
         "maven",
         ("Tests run: ",),
         _summed(
-            r"^(?:\[\w+\] )?Tests run: (?P<t>\d+), Failures: (?P<f>\d+), Errors: (?P<f2>\d+), Skipped: (?P<s>\d+)(?!.*(?:Time elapsed|- in ))\s*$"
+            r"^(?:\[\w+\] )?Tests run: (?P<t>\d+), Failures: (?P<f>\d+), Errors: (?P<f2>\d+), Skipped: "
+            r"(?P<s>\d+)(?!.*(?:Time elapsed|- in ))\s*$"
         ),
         (
             _pattern(r"^\[ERROR\]\s+(?P<name>[A-Z]\w*(?:Test|Tests|IT|Spec|TestCase)\w*[.:>]\w[\w.>$]*(?::\d+)?)\b.*$"),
@@ -345,7 +355,8 @@ _RUNNERS: tuple[_Runner, ...] = (
         "ctest",
         ("% tests passed",),
         _summed(r"^\d+% tests passed, (?P<f>\d+) tests? failed out of (?P<t>\d+)$"),
-        (_pattern(r"^\s+\d+ - (?P<name>\S+) \((?:Failed|Timeout|SEGFAULT|Not Run|Subprocess aborted|Child aborted)\)"),),
+        (_pattern(
+            r"^\s+\d+ - (?P<name>\S+) \((?:Failed|Timeout|SEGFAULT|Not Run|Subprocess aborted|Child aborted)\)"),),
     ),
     _Runner(
         "deno test",
@@ -364,11 +375,16 @@ _RUNNERS: tuple[_Runner, ...] = (
             _pattern(r"^. Test (?P<name>\"[^\"]+\"|\w+\(\)) failed after .*$"),
         ),
     ),
-    _Runner("node --test", (" fail ", "# pass", "\u2139 pass"), _node, (_pattern(r"^\s*(?:\u2716|not ok \d+ -) (?P<name>(?!failing tests)\S.*?)(?: \([\d.]+ms\))?$"),)),
-    _Runner("tox", (": OK", ": FAIL", "congratulations"), _marks(r"^\s{2}\S+: OK\b", r"^\s{2}\S+: FAIL\b", r"^\s{2}(?:congratulations :\)|evaluation failed :\().*$"), (_pattern(r"^\s{2}(?P<name>\S+): FAIL\b.*$"),)),
-    _Runner("prove", ("Result: ",), _marks(r"\.\. ok$", r"\.\. (?:Failed|Dubious)", r"^Result: (?:PASS|FAIL)$"), (_pattern(r"^(?P<name>\S+\.t) +\(Wstat: .*$"),)),
-    _Runner("karma", ("Executed ",), _summed(r"^.*?Executed (?P<t>\d+) of \d+(?: \((?P<f>\d+) FAILED\))?(?: \(skipped (?P<s>\d+)\))?.*$")),
-    _Runner("tests", (" passed", " failed"), _summed(r"^(?:\w+:? )?(?P<p>\d+) (?:tests? )?passed(?:,|;| and)? *(?P<f>\d+) (?:tests? )?failed\b.*$")),
+    _Runner("node --test", (" fail ", "# pass", "\u2139 pass"), _node, (_pattern(
+        r"^\s*(?:\u2716|not ok \d+ -) (?P<name>(?!failing tests)\S.*?)(?: \([\d.]+ms\))?$"),)),
+    _Runner("tox", (": OK", ": FAIL", "congratulations"), _marks(
+        r"^\s{2}\S+: OK\b", r"^\s{2}\S+: FAIL\b", r"^\s{2}(?:congratulations :\)|evaluation failed :\().*$"), (_pattern(r"^\s{2}(?P<name>\S+): FAIL\b.*$"),)),
+    _Runner("prove", ("Result: ",), _marks(
+        r"\.\. ok$", r"\.\. (?:Failed|Dubious)", r"^Result: (?:PASS|FAIL)$"), (_pattern(r"^(?P<name>\S+\.t) +\(Wstat: .*$"),)),
+    _Runner("karma", ("Executed ",), _summed(
+        r"^.*?Executed (?P<t>\d+) of \d+(?: \((?P<f>\d+) FAILED\))?(?: \(skipped (?P<s>\d+)\))?.*$")),
+    _Runner("tests", (" passed", " failed"), _summed(
+        r"^(?:\w+:? )?(?P<p>\d+) (?:tests? )?passed(?:,|;| and)? *(?P<f>\d+) (?:tests? )?failed\b.*$")),
 )  # fmt: skip
 
 _NEEDLES = tuple(sorted({needle for runner in _RUNNERS for needle in runner.needles}))

@@ -27,11 +27,23 @@ class Sentence:
 
 
 _FENCE = LazyPattern(r"^[ \t]*(`{3,}|~{3,})[^\n]*$", re.MULTILINE)
-_TAGGED = LazyPattern(r"<(system-reminder|ide_selection|local-command-stdout|command-name|command-message|ide_\w+|bash-\w+|stdout|stderr)>.*?</\1>", re.DOTALL)
+_TAGGED = LazyPattern(
+    r"<(system-reminder|ide_selection|local-command-stdout|command-name|command-message|ide_\w+|bash-\w+|stdout|"
+    r"stderr)>.*?</\1>",
+    re.DOTALL,
+)
 _IMAGE = LazyPattern(r"^\[(?:image|document) [^\]\n]*\]$", re.MULTILINE)
-_BULLET = LazyPattern(r"[ \t>]*(?:(?:[-*+\u2022\u25aa\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)]|#{1,6})[ \t]+)*(?:\[[ xX]\][ \t]+)?")
-_STOP = LazyPattern(r"(?<=[.!?\u2026])[\"')\]*_]{0,3}[ \t]+(?=[\"'(\[*_`]{0,3}[A-Z0-9\u00c0-\u00dc/~@#a-z])|(?<=[\u3002\uff01\uff1f])")
-_ABBREVIATION = LazyPattern(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|resp|incl|excl|no|fig|z\.B|d\.h|bzw|usw|p\.ex|ex|Mr|Dr|St)\.|\b[A-Z]\.)$", re.IGNORECASE)
+_BULLET = LazyPattern(
+    r"[ \t>]*(?:(?:[-*+\u2022\u25aa\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)]|#{1,6})[ \t]+)*(?:\[[ xX]\][ \t]+)?"
+)
+_STOP = LazyPattern(
+    r"(?<=[.!?\u2026])[\"')\]*_]{0,3}[ \t]+(?=[\"'(\[*_`]{0,3}[A-Z0-9\u00c0-\u00dc/~@#a-z])|(?<=[\u3002\uff01\uff1f])"
+)
+_ABBREVIATION = LazyPattern(
+    r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|resp|incl|excl|no|fig|z\.B|d\.h|bzw|usw|p\.ex|ex|Mr|Dr|St)\.|"
+    r"\b[A-Z]\.)$",
+    re.IGNORECASE,
+)
 
 
 def outside_code(text: str) -> list[tuple[int, int]]:
@@ -103,7 +115,9 @@ def closing_questions(text: str) -> list[Sentence]:
         return []
     tail = text.find("\n", tail) + 1 if tail else 0
     found = [sentence for sentence in sentences(text[tail:])][-14:]
-    last = next((i for i in range(len(found) - 1, -1, -1) if found[i].text.rstrip("*_\"') ").endswith(("?", "\uff1f"))), None)
+    last = next(
+        (i for i in range(len(found) - 1, -1, -1) if found[i].text.rstrip("*_\"') ").endswith(("?", "\uff1f"))), None
+    )
     if last is None or len(found) - last > 8:
         return []
     return [

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from rlm_mcp.facts.error_lines import error_lines
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
-from rlm_mcp.facts.memo import Memo
 from rlm_mcp.facts.languages import Language, language_of
+from rlm_mcp.facts.memo import Memo
 from rlm_mcp.facts.patterns import LazyPattern
 from rlm_mcp.facts.prose import Sentence, closing_questions, listed, sentences
 from rlm_mcp.facts.values import values_in
@@ -21,11 +21,68 @@ MAX_DECISIONS = 12
 MAX_STEPS = 60
 """Steps taken of one plan."""
 
-_PLAN_PROMPT = LazyPattern(r"\A\s*(?:please )?(?:implement|execute|carry out|follow|work through) (?:the |this )?(?:following |attached |approved )?plan\b", re.IGNORECASE)
-_PLAN_HEADING = LazyPattern(r"^(?:#{1,4}[ \t]*|\*\*)?(?:\d+[.)] *)?(?:[\w '-]{0,40} )?(?:implementation |revised |updated |proposed |my |the |new |high-level )?plan\b[^\n.?]{0,60}(?:\*\*)?:?[ \t]*$", re.MULTILINE | re.IGNORECASE)
-_STEP = LazyPattern(r"^(?:#{2,4}[ \t]+(?:(?:step|phase|part|task|change|milestone)?[ \t]*\d+[.:)]?|(?:step|phase|part|task|milestone)\b)[^\n]*|[ \t]{0,3}(?:\*\*)?\d{1,2}[.)][ \t]+[^\n]+|[ \t]{0,6}[-*] \[[ xX]\] [^\n]+)", re.MULTILINE)
+_PLAN_PROMPT = LazyPattern(
+    r"\A\s*(?:please )?(?:implement|execute|carry out|follow|work through) (?:the |this )?(?:following |attached |"
+    r"approved )?plan\b",
+    re.IGNORECASE,
+)
+_PLAN_HEADING = LazyPattern(
+    r"^(?:#{1,4}[ \t]*|\*\*)?(?:\d+[.)] *)?(?:[\w '-]{0,40} )?(?:implementation |revised |updated |proposed |my |the |"
+    r"new |high-level )?plan\b[^\n.?]{0,60}(?:\*\*)?:?[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_STEP = LazyPattern(
+    r"^(?:#{2,4}[ \t]+(?:(?:step|phase|part|task|change|milestone)?[ \t]*\d+[.:)]?|(?:step|phase|part|task|"
+    r"milestone)\b)[^\n]*|[ \t]{0,3}(?:\*\*)?\d{1,2}[.)][ \t]+[^\n]+|[ \t]{0,6}[-*] \[[ xX]\] [^\n]+)",
+    re.MULTILINE,
+)
 _WORD = LazyPattern(r"[a-z0-9_./-]{3,}|[\u3040-\u30ff\u4e00-\u9fff]")
-_STOP_WORDS = frozenset("the and you now can use not any for with that this from instead forget ignore about anymore again don never always only please must should may are was have has been what said rule earlier before okay fine let its longer".split())
+_STOP_WORDS = frozenset(
+    [
+        "the",
+        "and",
+        "you",
+        "now",
+        "can",
+        "use",
+        "not",
+        "any",
+        "for",
+        "with",
+        "that",
+        "this",
+        "from",
+        "instead",
+        "forget",
+        "ignore",
+        "about",
+        "anymore",
+        "again",
+        "don",
+        "never",
+        "always",
+        "only",
+        "please",
+        "must",
+        "should",
+        "may",
+        "are",
+        "was",
+        "have",
+        "has",
+        "been",
+        "what",
+        "said",
+        "rule",
+        "earlier",
+        "before",
+        "okay",
+        "fine",
+        "let",
+        "its",
+        "longer",
+    ]
+)
 
 
 def facts_of_prompt(text: str, memo: Memo) -> list[Fact]:
@@ -63,11 +120,16 @@ def _choice(text: str, memo: Memo) -> list[Fact]:
     chosen = memo.choices.get(match[1]) if match else None
     if chosen is None:
         return []
-    return [Fact(kind=FactKind.DECISION, text=text.strip(), status="user", end=len(text), note=f"chosen: {chosen}"[:400])]
+    return [
+        Fact(kind=FactKind.DECISION, text=text.strip(), status="user", end=len(text), note=f"chosen: {chosen}"[:400])
+    ]
 
 
 def _said_by_user(text: str, at: int, memo: Memo, asked: bool) -> list[Fact]:
-    found: list[Fact] = _choice(text, memo)
+    chosen = _choice(text, memo)
+    if chosen:
+        return chosen
+    found: list[Fact] = []
     counts = {FactKind.CONSTRAINT: 0, FactKind.CORRECTION: 0, FactKind.DECISION: 0}
     language = language_of(text)
     is_later = memo.prompts > 0 or memo.replies > 0
@@ -151,15 +213,16 @@ def _pasted_errors(text: str) -> list[Fact]:
     """Error lines the user pasted."""
     errors, _ = error_lines(text, showing=False, failed=False)
     return [
-        Fact(
-            kind=FactKind.ERROR, subject="prompt", text=e.text, status="open", start=e.start, end=e.end, note=e.where
-        )
+        Fact(kind=FactKind.ERROR, subject="prompt", text=e.text, status="open", start=e.start, end=e.end, note=e.where)
         for e in errors
         if _PASTED.search(e.text)
     ]
 
 
-_PASTED = LazyPattern(r"^\S*(?:Error|Exception|ERR!|error(?:\[\w+\]| TS\d+)?):? \S|^fatal: |^panic: |command not found$|^E  |\bHTTP [45]\d\d|No such file or directory$|^npm (?:ERR!|error)|:\d+:\d+:? (?:- )?error\b")
+_PASTED = LazyPattern(
+    r"^\S*(?:Error|Exception|ERR!|error(?:\[\w+\]| TS\d+)?):? \S|^fatal: |^panic: |command not found$|^E  |"
+    r"\bHTTP [45]\d\d|No such file or directory$|^npm (?:ERR!|error)|:\d+:\d+:? (?:- )?error\b"
+)
 
 
 def plan_facts(text: str, status: str, start: int, end: int) -> list[Fact]:
@@ -184,7 +247,12 @@ def plan_facts(text: str, status: str, start: int, end: int) -> list[Fact]:
         placed = (at, at + len(line)) if end else (0, 0)
         found.append(
             Fact(
-                kind=FactKind.PLAN, subject=f"plan step {number}", text=line, status=status, start=placed[0], end=placed[1]
+                kind=FactKind.PLAN,
+                subject=f"plan step {number}",
+                text=line,
+                status=status,
+                start=placed[0],
+                end=placed[1],
             )
         )
     if len(chosen) > MAX_STEPS:
@@ -235,7 +303,11 @@ def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:
     return memo.with_rhetorical_closed(found)
 
 
-_PULL_REQUEST = LazyPattern(r"\b(?:created|opened|submitted|raised|PR is|PR:)[^\n]{0,160}?(?P<url>https?://[\w.-]+/[\w./-]+/(?:pull|merge_requests)/\d+)", re.IGNORECASE)
+_PULL_REQUEST = LazyPattern(
+    r"\b(?:created|opened|submitted|raised|PR is|PR:)[^\n]{0,160}?(?P<url>https?://[\w.-]+/[\w./-]+/(?:pull|"
+    r"merge_requests)/\d+)",
+    re.IGNORECASE,
+)
 
 
 def _plan_in_reply(text: str) -> list[Fact]:

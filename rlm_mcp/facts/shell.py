@@ -38,13 +38,98 @@ _PYTHONS = {"python", "python3", "py", "python2"}
 _SHOWERS = frozenset({"cat", "head", "tail", "nl", "less", "more", "bat", "batcat", "sed", "awk", "tac", "view"})
 _SEARCHERS = frozenset({"rg", "grep", "egrep", "fgrep", "ag", "ack", "zgrep"})
 _LISTERS = frozenset(
-    "ls find fd tree wc stat file du df pwd cd echo printf which whereis type env printenv date true false test [ diff cmp jq "
-    "yq sort uniq cut tr column xxd od strings hexdump comm paste curl wget http basename dirname realpath readlink "
-    "sleep export source . set mkdir id whoami uname md5sum sha256sum shasum history alias ps pgrep lsof git-log".split()
+    [
+        "ls",
+        "find",
+        "fd",
+        "tree",
+        "wc",
+        "stat",
+        "file",
+        "du",
+        "df",
+        "pwd",
+        "cd",
+        "echo",
+        "printf",
+        "which",
+        "whereis",
+        "type",
+        "env",
+        "printenv",
+        "date",
+        "true",
+        "false",
+        "test",
+        "[",
+        "diff",
+        "cmp",
+        "jq",
+        "yq",
+        "sort",
+        "uniq",
+        "cut",
+        "tr",
+        "column",
+        "xxd",
+        "od",
+        "strings",
+        "hexdump",
+        "comm",
+        "paste",
+        "curl",
+        "wget",
+        "http",
+        "basename",
+        "dirname",
+        "realpath",
+        "readlink",
+        "sleep",
+        "export",
+        "source",
+        ".",
+        "set",
+        "mkdir",
+        "id",
+        "whoami",
+        "uname",
+        "md5sum",
+        "sha256sum",
+        "shasum",
+        "history",
+        "alias",
+        "ps",
+        "pgrep",
+        "lsof",
+        "git-log",
+    ]
 )
 _GIT_SHOWERS = frozenset(
-    "log show diff status blame grep ls-files ls-tree cat-file branch remote config rev-parse describe shortlog reflog "
-    "tag worktree rev-list name-rev for-each-ref whatchanged stash".split()
+    [
+        "log",
+        "show",
+        "diff",
+        "status",
+        "blame",
+        "grep",
+        "ls-files",
+        "ls-tree",
+        "cat-file",
+        "branch",
+        "remote",
+        "config",
+        "rev-parse",
+        "describe",
+        "shortlog",
+        "reflog",
+        "tag",
+        "worktree",
+        "rev-list",
+        "name-rev",
+        "for-each-ref",
+        "whatchanged",
+        "stash",
+    ]
 )
 _GH_SHOWERS = frozenset({"view", "list", "status", "diff", "api", "search"})
 
@@ -146,7 +231,7 @@ def parse(command: str) -> list[Segment]:
 
 
 def _unquote(token: str) -> str:
-    if ":\\" in token and "\"" not in token[1:-1] and token[0] not in "'\"":
+    if ":\\" in token and '"' not in token[1:-1] and token[0] not in "'\"":
         return token
     windows = ":\\" in token
 
@@ -166,16 +251,21 @@ def _unwrap(words: list[str]) -> list[str]:
     while i < len(words):
         word = words[i]
         following = words[i + 1] if i + 1 < len(words) else ""
-        if _ASSIGNMENT.match(word) or word in _WRAPPERS or word in {"{", "}", "!", "then", "do", "else", "if", "while"}:
-            i += 1
-        elif word == "env" and ("=" in following or following.startswith("-")):
+        if (
+            _ASSIGNMENT.match(word)
+            or word in _WRAPPERS
+            or word in {"{", "}", "!", "then", "do", "else", "if", "while"}
+            or (word == "env" and ("=" in following or following.startswith("-")))
+        ):
             i += 1
         elif word in {"timeout", "gtimeout", "nice"} and following:
             i += 1
             while i < len(words) and (words[i].startswith("-") or words[i][:1].isdigit()):
                 i += 1
         elif word in _RUN_WRAPPERS and following == "run":
-            i = _skip_options(words, i + 2, {"--with", "--python", "--extra", "-n", "--project", "--group", "--env-file"})
+            i = _skip_options(
+                words, i + 2, {"--with", "--python", "--extra", "-n", "--project", "--group", "--env-file"}
+            )
         elif word in {"bundle", "mise", "yarn", "pnpm", "npm", "asdf"} and following in {"exec", "dlx", "x"}:
             i = _skip_options(words, i + 2, set())
         elif word.rsplit("/", 1)[-1] in _PYTHONS and following == "-m":
@@ -222,7 +312,9 @@ def is_showing(segment: Segment) -> bool:
         return git_verb(segment) in _GIT_SHOWERS
     if name in {"gh", "glab"}:
         return any(word in _GH_SHOWERS for word in segment.words[1:3]) and "run" not in segment.words[1:2]
-    return name in {"docker", "kubectl", "podman"} and any(word in {"logs", "get", "describe"} for word in segment.words[1:3])
+    return name in {"docker", "kubectl", "podman"} and any(
+        word in {"logs", "get", "describe"} for word in segment.words[1:3]
+    )
 
 
 def git_verb(segment: Segment) -> str:
@@ -257,7 +349,26 @@ def _names_file(word: str) -> bool:
 _HEAD_VALUES = frozenset({"-n", "-c", "--lines", "--bytes"})
 _SED_RANGE = LazyPattern(r"^(\d+)(?:,(\d+|\$))?p?$")
 _SEARCH_VALUES = frozenset(
-    "-A -B -C -e -f -g -t -T -m --glob --type --type-not --max-count --include --exclude --exclude-dir --context -j".split()
+    [
+        "-A",
+        "-B",
+        "-C",
+        "-e",
+        "-f",
+        "-g",
+        "-t",
+        "-T",
+        "-m",
+        "--glob",
+        "--type",
+        "--type-not",
+        "--max-count",
+        "--include",
+        "--exclude",
+        "--exclude-dir",
+        "--context",
+        "-j",
+    ]
 )
 
 
@@ -308,7 +419,9 @@ def _shower_files(name: str, words: tuple[str, ...]) -> tuple[str, list[str]]:
                 count = words[i + 1]
         lines = f"1-{count}" if name == "head" and count.isdigit() else ""
         return lines, _operands(words, _HEAD_VALUES)
-    return "", _operands(words, frozenset({"-l", "--language", "-r", "--line-range", "-w", "-s"}) if name != "cat" else frozenset())
+    return "", _operands(
+        words, frozenset({"-l", "--language", "-r", "--line-range", "-w", "-s"}) if name != "cat" else frozenset()
+    )
 
 
 def _range_of_filter(segment: Segment) -> str:
@@ -358,7 +471,9 @@ def _is_kept(target: str, text: str) -> bool:
     """Whether a redirection's target is a file of the work, not a place for a command's output."""
     if not _names_file(target) or target.startswith("&"):
         return False
-    return bool(text) or not (target.startswith(("/tmp/", "/var/tmp/")) or target.endswith((".log", ".out", ".err", ".pid")))
+    return bool(text) or not (
+        target.startswith(("/tmp/", "/var/tmp/")) or target.endswith((".log", ".out", ".err", ".pid"))
+    )
 
 
 def _changes(segment: Segment, name: str, text: str) -> list[Changed]:
@@ -378,7 +493,11 @@ def _changes(segment: Segment, name: str, text: str) -> list[Changed]:
     if name == "perl":
         if not any(re.match(r"-\w*i", word) for word in words[1:3]):
             return []
-        return [Changed(path, "update") for path in _operands(words, frozenset({"-e", "-pe", "-ne", "-pie"})) if _FILE_ENDING.search(path)]
+        return [
+            Changed(path, "update")
+            for path in _operands(words, frozenset({"-e", "-pe", "-ne", "-pie"}))
+            if _FILE_ENDING.search(path)
+        ]
     operands = _operands(words, frozenset({"-t", "-d", "-r", "-m"}) if name == "touch" else frozenset())
     if name in {"rm", "unlink"}:
         return [Changed(path, "delete") for path in operands if not path.startswith(("/tmp/", "/var/"))]
@@ -410,7 +529,9 @@ def _git_changes(segment: Segment) -> list[Changed]:
     return _moved(operands[:-1], operands[-1], "move") if len(operands) > 1 else []
 
 
-_TAIL_FILTER = LazyPattern(r"(?:\s*(?:2>&1|\|&?\s*(?:tail|head|cat|tee|less|more)\b[^|;&]*|\|\|\s*true|2>/dev/null))+\s*$")
+_TAIL_FILTER = LazyPattern(
+    r"(?:\s*(?:2>&1|\|&?\s*(?:tail|head|cat|tee|less|more)\b[^|;&]*|\|\|\s*true|2>/dev/null))+\s*$"
+)
 _BLANKS = LazyPattern(r"\s+")
 
 
@@ -437,12 +558,63 @@ def command_key(command: str, folder: str) -> str:
 _LEADING_CD = LazyPattern(r"\s*cd\s+(?:\"[^\"]*\"|'[^']*'|[^\s;&|]+)\s*(?:&&|;|\n)\s*")
 
 _FILTER_FLAGS = frozenset(
-    "-k -m -t -run --run --filter -g --grep --testNamePattern --test-name-pattern --test --testPathPattern -p --package "
-    "--project --tests --bin -R --tests-regex -e --exact --only --example -n".split()
+    [
+        "-k",
+        "-m",
+        "-t",
+        "-run",
+        "--run",
+        "--filter",
+        "-g",
+        "--grep",
+        "--testNamePattern",
+        "--test-name-pattern",
+        "--test",
+        "--testPathPattern",
+        "-p",
+        "--package",
+        "--project",
+        "--tests",
+        "--bin",
+        "-R",
+        "--tests-regex",
+        "-e",
+        "--exact",
+        "--only",
+        "--example",
+        "-n",
+    ]
 )
 _VALUE_FLAGS = frozenset(
-    "-j --maxfail --timeout -timeout -count --reporter -c --config --tb -W -o --retries --workers --color -w --format "
-    "--max-warnings --ext --output-format --test-dir --preset --logger -v:m --durations -x-workers --numprocesses --dist".split()
+    [
+        "-j",
+        "--maxfail",
+        "--timeout",
+        "-timeout",
+        "-count",
+        "--reporter",
+        "-c",
+        "--config",
+        "--tb",
+        "-W",
+        "-o",
+        "--retries",
+        "--workers",
+        "--color",
+        "-w",
+        "--format",
+        "--max-warnings",
+        "--ext",
+        "--output-format",
+        "--test-dir",
+        "--preset",
+        "--logger",
+        "-v:m",
+        "--durations",
+        "-x-workers",
+        "--numprocesses",
+        "--dist",
+    ]
 )
 
 

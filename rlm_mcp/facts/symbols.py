@@ -34,9 +34,13 @@ _SCRIPT = _pattern(
     r"(?:export\s+)?(?:declare\s+)?(?:interface|enum|namespace)\s+([\w$]+)\s*[<{\s]",
     r"(?:export\s+)?(?:declare\s+)?const\s+enum\s+([\w$]+)",
     r"(?:export\s+)?(?:declare\s+)?type\s+([\w$]+)\s*(?:<[^=\n]*>)?\s*=",
-    r"(?:export\s+)?(?:const|let|var)\s+([\w$]+)\s*(?::[^=\n]+)?=\s*(?:async\s*)?(?:function\b|\([^)\n]*\)\s*(?::[^=\n]+)?=>|[\w$]+\s*=>|(?:React\.)?(?:memo|forwardRef|component\$|\$|lazy|styled|create\w*|define\w*)\b[^\n]*\()",
-    r"(?:(?:public|private|protected|static|async|override|readonly|get|set)\s+)+\*?#?([\w$]+)\s*(?:<[^>\n]*>)?\([^\n]*\{\s*$",
-    r"(?!(?:if|for|while|switch|catch|return|function|else|do|with|super|await)\b)([\w$]+)\([^()\n]*\)\s*(?::\s*[\w<>\[\]| .]+)?\s*\{\s*$",
+    r"(?:export\s+)?(?:const|let|var)\s+([\w$]+)\s*(?::[^=\n]+)?=\s*(?:async\s*)?(?:function\b|"
+    r"\([^)\n]*\)\s*(?::[^=\n]+)?=>|[\w$]+\s*=>|(?:React\.)?(?:memo|forwardRef|component\$|\$|lazy|styled|create\w*|"
+    r"define\w*)\b[^\n]*\()",
+    r"(?:(?:public|private|protected|static|async|override|readonly|get|"
+    r"set)\s+)+\*?#?([\w$]+)\s*(?:<[^>\n]*>)?\([^\n]*\{\s*$",
+    r"(?!(?:if|for|while|switch|catch|return|function|else|do|with|super|"
+    r"await)\b)([\w$]+)\([^()\n]*\)\s*(?::\s*[\w<>\[\]| .]+)?\s*\{\s*$",
 )
 _GO = _pattern(r"func\s+(?:\([^)]*\)\s*)?(\w+)\s*[\[(]", r"type\s+(\w+)\s+(?:struct|interface|func|\w|\[|\*)")
 _RUST = _pattern(
@@ -44,22 +48,33 @@ _RUST = _pattern(
     r"(?:pub(?:\([^)]*\))?\s+)?(?:unsafe\s+)?(?:struct|enum|trait|union|type|mod)\s+(\w+)",
     r"macro_rules!\s*(\w+)",
 )
-_JAVA_MODIFIERS = r"(?:(?:public|private|protected|internal|static|final|abstract|sealed|partial|override|open|data|suspend|inline|virtual|async|readonly|synchronized|native|default|unsafe|extern|new|operator|infix|tailrec|inner|value|annotation|const|lateinit|actual|expect|companion|ref)\s+)"
+_JAVA_MODIFIERS = (
+    r"(?:(?:public|private|protected|internal|static|final|abstract|sealed|partial|override|open|data|suspend|inline|"
+    r"virtual|async|readonly|synchronized|native|default|unsafe|extern|new|operator|infix|tailrec|inner|value|"
+    r"annotation|const|lateinit|actual|expect|companion|ref)\s+)"
+)
 _JAVA = _pattern(
-    rf"{_JAVA_MODIFIERS}*(?:class|interface|enum(?:\s+class)?|record(?:\s+(?:struct|class))?|struct|object|@interface|delegate\s+\w+)\s+(\w+)",
+    rf"{_JAVA_MODIFIERS}*(?:class|interface|enum(?:\s+class)?|record(?:\s+(?:struct|class))?|struct|object|@interface|"
+    rf"delegate\s+\w+)\s+(\w+)",
     rf"{_JAVA_MODIFIERS}*fun\s+(?:<[^>\n]*>\s*)?(?:[\w.<>?]+\.)?(\w+)\s*\(",
-    rf"{_JAVA_MODIFIERS}+(?:<[^>\n]+>\s*)?(?:[\w.<>\[\],?]+\s+)?(\w+)\s*(?:<[^>\n]*>)?\([^;\n]*(?:\{{|\)|,|=>|throws\b[^\n]*)\s*$",
+    rf"{_JAVA_MODIFIERS}+(?:<[^>\n]+>\s*)?(?:[\w.<>\[\],?]+\s+)?(\w+)\s*(?:<[^>\n]*>)?\([^;\n]*(?:\{{|\)|,|=>|"
+    rf"throws\b[^\n]*)\s*$",
     rf"{_JAVA_MODIFIERS}*typealias\s+(\w+)",
 )
 _RUBY = _pattern(r"def\s+(?:self\.)?([\w?!=]+)", r"(?:class|module)\s+([\w:]+)")
 _C = _pattern(
-    r"(?:typedef\s+)?(?:struct|class|enum(?:\s+class)?|union|namespace)\s+(?:\w+\s+)?(\w+)\s*(?:final\s*)?(?::[^:;{\n][^;{\n]*)?\{?\s*$",
-    r"(?!return\b|else\b|if\b|for\b|while\b|switch\b|case\b|new\b|delete\b|throw\b|using\b|typedef\b|#)(?:[A-Za-z_][\w:<>,]*[\s*&]+)+(~?[A-Za-z_][\w:]*(?:operator\S+)?)\s*\([^;\n]*(?:\)\s*(?:const|noexcept|override|final|\s)*\{?|,)\s*$",
+    r"(?:typedef\s+)?(?:struct|class|enum(?:\s+class)?|union|"
+    r"namespace)\s+(?:\w+\s+)?(\w+)\s*(?:final\s*)?(?::[^:;{\n][^;{\n]*)?\{?\s*$",
+    r"(?!return\b|else\b|if\b|for\b|while\b|switch\b|case\b|new\b|delete\b|throw\b|using\b|typedef\b|"
+    r"#)(?:[A-Za-z_][\w:<>,]*[\s*&]+)+(~?[A-Za-z_][\w:]*(?:operator\S+)?)\s*\([^;\n]*(?:\)\s*(?:const|noexcept|"
+    r"override|final|\s)*\{?|,)\s*$",
     r"#define\s+(\w+)\(",
 )
 _SHELL = _pattern(r"(?:function\s+)?([\w:.-]+)\s*\(\)\s*\{?\s*$", r"function\s+([\w:.-]+)")
 _SWIFT = _pattern(
-    r"(?:(?:@\w+(?:\([^)]*\))?|public|private|fileprivate|internal|open|final|static|class|override|mutating|async|nonisolated|required|convenience|indirect|lazy|weak)\s+)*(?:func|struct|class|enum|protocol|actor|typealias|extension)\s+(\w[\w.]*)"
+    r"(?:(?:@\w+(?:\([^)]*\))?|public|private|fileprivate|internal|open|final|static|class|override|mutating|async|"
+    r"nonisolated|required|convenience|indirect|lazy|weak)\s+)*(?:func|struct|class|enum|protocol|actor|typealias|"
+    r"extension)\s+(\w[\w.]*)"
 )
 _PHP = _pattern(
     r"(?:(?:public|private|protected|static|final|abstract|readonly)\s+)*function\s+&?(\w+)",
@@ -67,13 +82,24 @@ _PHP = _pattern(
 )
 _ELIXIR = _pattern(r"defp?\s+([\w?!]+)", r"def(?:module|protocol|macrop?|impl)\s+([\w.?!]+)")
 _SQL = LazyPattern(
-    r"^[ \t]*create\s+(?:or\s+replace\s+)?(?:unique\s+)?(?:table|view|function|procedure|trigger|type|index|materialized\s+view)\s+(?:if\s+not\s+exists\s+)?([\w.\"`]+)",
+    r"^[ \t]*create\s+(?:or\s+replace\s+)?(?:unique\s+)?(?:table|view|function|procedure|trigger|type|index|"
+    r"materialized\s+view)\s+(?:if\s+not\s+exists\s+)?([\w.\"`]+)",
     re.MULTILINE | re.IGNORECASE,
 )
 _LUA = _pattern(r"(?:local\s+)?function\s+([\w.:]+)")
-_ZIG = _pattern(r"(?:pub\s+)?(?:export\s+)?(?:inline\s+)?fn\s+(\w+)", r"(?:pub\s+)?const\s+(\w+)\s*=\s*(?:struct|enum|union|error)\b")
-_SCALA = _pattern(r"(?:(?:private|protected|override|implicit|final|sealed|abstract|case|lazy|inline)(?:\[\w+\])?\s+)*(?:def|class|object|trait|enum)\s+(\w+)")
-_DART = _pattern(r"(?:abstract\s+)?(?:class|mixin|enum|extension)\s+(\w+)", r"(?!return|if|for|while|switch|else|await\b)(?:[\w<>?,]+\s+)+(\w+)\s*\([^;\n]*\)\s*(?:async\s*)?(?:\{|=>)")
+_ZIG = _pattern(
+    r"(?:pub\s+)?(?:export\s+)?(?:inline\s+)?fn\s+(\w+)",
+    r"(?:pub\s+)?const\s+(\w+)\s*=\s*(?:struct|enum|union|error)\b",
+)
+_SCALA = _pattern(
+    r"(?:(?:private|protected|override|implicit|final|sealed|abstract|case|lazy|inline)(?:\[\w+\])?\s+)*(?:def|class|"
+    r"object|trait|enum)\s+(\w+)"
+)
+_DART = _pattern(
+    r"(?:abstract\s+)?(?:class|mixin|enum|"
+    r"extension)\s+(\w+)",
+    r"(?!return|if|for|while|switch|else|await\b)(?:[\w<>?,]+\s+)+(\w+)\s*\([^;\n]*\)\s*(?:async\s*)?(?:\{|=>)",
+)
 
 _BY_ENDING: dict[str, LazyPattern] = {
     **dict.fromkeys(("py", "pyi", "pyw"), _PYTHON),

@@ -24,35 +24,78 @@ class Value:
 
 
 _UNITS = (
-    r"(?:ms|msec|milliseconds?|\u00b5s|ns|s|secs?|seconds?|mins?|minutes?|hrs?|hours?|h|days?|weeks?|months?|years?|[kKMGT]i?[bB]|bytes?|bits?|px|rem|em|pt|vh|vw|"
-    r"dpi|fps|Hz|[kMG]Hz|%|percent|[kKM]|x|tokens?|lines?|chars?|characters?|words?|columns?|rows?|requests?|req/s|rps|qps|retries|attempts|items|entries|records|users|threads|workers|"
+    r"(?:ms|msec|milliseconds?|\u00b5s|ns|s|secs?|seconds?|mins?|minutes?|hrs?|hours?|h|days?|weeks?|months?|years?|"
+    r"[kKMGT]i?[bB]|bytes?|bits?|px|rem|em|pt|vh|vw|"
+    r"dpi|fps|Hz|[kMG]Hz|%|percent|[kKM]|x|tokens?|lines?|chars?|characters?|words?|columns?|rows?|requests?|req/s|"
+    r"rps|qps|retries|attempts|items|entries|records|users|threads|workers|"
     r"connections|pages?|files?|tests?|steps?|times|levels?|cores?|USD|EUR|GBP|dollars|euros|cents)"
 )
 _VALUE = lazy(
-    r"(?P<url>(?:https?|wss?|ftp|ssh|git|postgres(?:ql)?|mysql|redis|mongodb(?:\+srv)?|file|s3)://[^\s<>\"'`\u300d\u300f]+)"
+    r"(?P<url>(?:https?|wss?|ftp|ssh|git|postgres(?:ql)?|mysql|redis|mongodb(?:\+srv)?|file|"
+    r"s3)://[^\s<>\"'`\u300d\u300f]+)"
     r"|`(?P<tick>[^`\n]{1,200})`"
-    r"|(?<![\w])\"(?P<quote>[^\"\n]{1,160})\"(?!\w)|\u201c(?P<curly>[^\u201d\n]{1,160})\u201d|\u300c(?P<corner>[^\u300d\n]{1,80})\u300d|\u00ab\s?(?P<guillemet>[^\u00bb\n]{1,120}?)\s?\u00bb|\u201e(?P<low>[^\u201c\u201d\n]{1,120})[\u201c\u201d]"
+    r"|(?<![\w])\"(?P<quote>[^\"\n]{1,160})\"(?!\w)|\u201c(?P<curly>[^\u201d\n]{1,160})\u201d|"
+    r"\u300c(?P<corner>[^\u300d\n]{1,80})\u300d|\u00ab\s?(?P<guillemet>[^\u00bb\n]{1,120}?)\s?\u00bb|"
+    r"\u201e(?P<low>[^\u201c\u201d\n]{1,120})[\u201c\u201d]"
     r"|(?<![\w'])'(?P<single>[^'\n]{1,120})'(?![\w'])"
     r"|(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
-    r"|(?P<path>(?<![\w/.:<])(?:~|\.{1,2})?/[\w@.+~-]+(?:/[\w@.+~*\[\]{}<>=-]*)*(?::\d+(?:[-:]\d+)?)?|\b[A-Za-z]:\\[^\s\"'<>|]+|(?<![\w/])[\w@.+-]+(?:/[\w@.+*\[\]-]+)+\.\w{1,10}(?::\d+(?:[-:]\d+)?)?|(?<![\w/])[\w.-]+(?:/[\w.-]+)+/(?=\s|$|[,;)])"
-    r"|(?<![\w/.])\.?[\w-]+(?:\.[\w-]+)*\.(?:py|pyi|ts|tsx|js|jsx|mjs|cjs|go|rs|java|kt|rb|php|cs|c|h|cpp|hpp|swift|sh|md|mdx|json|jsonl|ya?ml|toml|ini|cfg|env|sql|html?|css|scss|vue|svelte|txt|csv|xml|lock|proto|tf|gradle|ipynb|log|pdf|png|svg|db|sqlite)\b(?::\d+(?:[-:]\d+)?)?)"
+    r"|(?P<slash>(?:^|(?<=\s))/[a-z][\w-]*(?::[\w-]+)*(?![\w/.]))"
+    r"|(?P<path>(?<![\w/.:<])(?:~|\.{1,2})?/[\w@.+~-]+(?:/[\w@.+~*\[\]{}<>=-]*)*(?::\d+(?:[-:]\d+)?)?|"
+    r"\b[A-Za-z]:\\[^\s\"'<>|]+|(?<![\w/])[\w@.+-]+(?:/[\w@.+*\[\]-]+)+\.\w{1,10}(?::\d+(?:[-:]\d+)?)?|"
+    r"(?<![\w/])[\w.-]+(?:/[\w.-]+)+/(?=\s|$|[,;)])"
+    r"|(?<![\w/.])\.?[\w-]+(?:\.[\w-]+)*(?<!console)\.(?:py|pyi|ts|tsx|js|jsx|mjs|cjs|go|rs|java|kt|rb|php|cs|c|h|cpp|"
+    r"hpp|swift|sh|md|mdx|json|jsonl|ya?ml|toml|ini|cfg|env|sql|html?|css|scss|vue|svelte|txt|csv|xml|lock|proto|tf|"
+    r"gradle|ipynb|log|pdf|png|svg|db|sqlite)\b(?::\d+(?:[-:]\d+)?)?)"
     r"|(?P<issue>(?:\b[\w.-]+/[\w.-]+)?(?<![\w&])#\d+\b)"
-    r"|(?P<date>\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:\.\d+)?Z?)?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\b\d{1,2}\.\d{1,2}\.\d{4}\b|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{1,2}(?:, \d{4})?\b)"
+    r"|(?P<date>\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:\.\d+)?Z?)?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|"
+    r"\b\d{1,2}\.\d{1,2}\.\d{4}\b|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{1,2}(?:, \d{4})?\b)"
     r"|(?P<uuid>\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b)"
-    r"|(?P<host>\b(?:localhost|\d{1,3}(?:\.\d{1,3}){3})(?::\d{2,5})?\b(?:/\S*)?|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|io|dev|app|local|internal|co|ai|de|fr|uk)(?::\d{2,5})?\b(?:/[\w./-]*)?)"
-    r"|(?P<version>\bv\d+(?:\.\d+)*(?:-[\w.]+)?\b|(?<![\w.])\d+\.\d+\.\d+(?:[-+.][\w.]+)?\b|\b(?:Python|Node(?:\.js)?|Go|Rust|Java|PHP|Ruby|TypeScript|React|Vue|Next(?:\.js)?|Postgres(?:QL)?|MySQL|Redis|Ubuntu|Debian|Kotlin|Swift|Django|Rails|Spring|Angular|\.NET|C\+\+|Terraform|Kubernetes|Electron|Bun|Deno) v?\d+(?:\.\d+)*(?:\.x)?\+?)"
-    rf"|(?P<measure>(?<![\w.#-])[<>\u2264\u2265~=]{{0,2}}[$\u20ac\u00a3]?\d[\d,_]*(?:\.\d+)?\s?-?{_UNITS}(?![\w-])|[$\u20ac\u00a3]\d[\d,.]*\b|\b\d+(?:\.\d+)?%)"
+    r"|(?P<host>\b(?:localhost|\d{1,3}(?:\.\d{1,3}){3})(?::\d{2,5})?\b(?:/\S*)?|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|"
+    r"io|dev|app|local|internal|co|ai|de|fr|uk)(?::\d{2,5})?\b(?:/[\w./-]*)?)"
+    r"|(?P<version>\bv\d+(?:\.\d+)*(?:-[\w.]+)?\b|(?<![\w.])\d+\.\d+\.\d+(?:[-+.][\w.]+)?\b|\b(?:Python|Node(?:\.js)?|"
+    r"Go|Rust|Java|PHP|Ruby|TypeScript|React|Vue|Next(?:\.js)?|Postgres(?:QL)?|MySQL|Redis|Ubuntu|Debian|Kotlin|Swift|"
+    r"Django|Rails|Spring|Angular|\.NET|C\+\+|Terraform|Kubernetes|Electron|Bun|Deno) v?\d+(?:\.\d+)*(?:\.x)?\+?)"
+    rf"|(?P<measure>(?<![\w.#-])[<>\u2264\u2265~=]{{0,2}}[$\u20ac\u00a3]?\d[\d,_]*(?:\.\d+)?\s?-?{_UNITS}(?![\w-])|"
+    rf"[$\u20ac\u00a3]\d[\d,.]*\b|\b\d+(?:\.\d+)?%)"
     r"|(?P<flag>(?<![\w-])--[a-zA-Z][\w-]+(?:=[^\s,;]+)?)"
     r"|(?P<sha>\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b)"
-    r"|(?:\b(?:called|named|name(?:d)? it|call it|branch|package|repo(?:sitory)?|project|service|module|crate|table|column|bucket|cluster|namespace|queue|topic|database|schema|model|user|key|token|tag|label|env(?:ironment)?)\s+(?:is |as |name |named |called |= ?)?(?P<named>[A-Za-z][\w-]*[-_\d/][\w./-]*|(?<=called )[\w.-]+|(?<=named )[\w.-]+))"
+    r"|(?:\b(?:called|named|name(?:d)? it|call it|branch|package|repo(?:sitory)?|project|service|module|crate|table|"
+    r"column|bucket|cluster|namespace|queue|topic|database|schema|model|user|key|token|tag|label|"
+    r"env(?:ironment)?)\s+(?:is |as |name |named |called |= ?)?(?P<named>[A-Za-z][\w-]*[-_\d/][\w./-]*|"
+    r"(?:(?<=called )|(?<=named )|(?<=name it )|(?<=call it ))(?!(?:from|by|in|on|with|it|the|a|an|at|to|out|for|when|"
+    r"if|once|twice|every|only|via|through|after|before|as|is|and|or|directly|from|that|this|but|not|into|back|again|"
+    r"so|because|while|just|even)\b)[\w.-]+))"
     r"|(?P<env>\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b)"
-    r"|(?P<identifier>\b(?:[a-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+\$?|[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+|_[a-z]\w+)\b(?:\(\))?|\b[a-z][a-z0-9]*-(?:[a-z]+-)*[a-z]*\d[\w-]*\b|\b[A-Z]{2,10}-\d+\b)"
-    r"|(?P<number>(?:\b(?:port|id|issue|pr|plan|line|lines|version|limit|timeout|max(?:imum)?|min(?:imum)?|to|of|is|at|by|than|option|step|ticket|exactly|chapter|level|size|count|width|height|priority)|[=:<>\u2264\u2265])\s?\(?(?P<bare>\d[\d,_]*(?:\.\d+)?)\b(?![.)]\s))"
+    r"|(?P<identifier>\b(?:[a-z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+\$?|[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|"
+    r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+|_[a-z]\w+)\b(?:\(\))?|\b[a-z][a-z0-9]*-(?:[a-z]+-)*[a-z]*\d[\w-]*\b|"
+    r"\b[A-Z]{2,10}-\d+\b)"
+    r"|(?P<labelled>\b(?:[Pp]ort|[Ii]ssue|PR|pr|MR|[Ll]ines?|[Vv]ersion|[Tt]icket|[Pp]hase|[Ss]tep|[Ee]rror|[Cc]ode|"
+    r"[Ee]xit|[Bb]uild|[Rr]un|[Jj]ob|[Pp]lan) #?\d+(?:-\d+)?\b)"
+    r"|(?P<number>(?:\b(?:id|limit|timeout|max(?:imum)?|min(?:imum)?|to|of|is|at|by|than|exactly|level|size|count|"
+    r"width|height|priority)|[=:<>\u2264\u2265])\s?\(?(?P<bare>\d[\d,_]*(?:\.\d+)?)\b(?![.)]\s))"
+    r"|(?P<long>(?<![\w.#/-])\d{3,}(?![\w/-]|\.\d))"
     r"|(?P<mention>(?<![\w@.])@[A-Za-z][\w/-]+)",
 )  # fmt: skip
 _IN_CODE = frozenset({"url", "path", "email", "uuid", "host", "env"})
 _STRIPPED = ".,;:!?*"
-_NO_IDENTIFIER = frozenset({"GitHub", "JavaScript", "TypeScript", "LaTeX", "YouTube", "iOS", "macOS", "OpenAI", "ChatGPT", "README", "DevOps", "PostgreSQL", "MongoDB", "GraphQL"})
+_NO_IDENTIFIER = frozenset(
+    {
+        "GitHub",
+        "JavaScript",
+        "TypeScript",
+        "LaTeX",
+        "YouTube",
+        "iOS",
+        "macOS",
+        "OpenAI",
+        "ChatGPT",
+        "README",
+        "DevOps",
+        "PostgreSQL",
+        "MongoDB",
+        "GraphQL",
+    }
+)
 
 
 def values_in(text: str) -> tuple[list[Value], int]:
@@ -81,7 +124,9 @@ def _collect(text: str, start: int, end: int, found: dict[str, Value], only: fro
         if kind in {"url", "path", "host"}:
             value = _without_end(value)
         value = value.strip()
-        if len(value) < 2 and kind not in {"number", "tick"} or value in _NO_IDENTIFIER or not value:
+        if kind == "slash" and begin and text[begin - 1] not in "\n ":
+            continue
+        if (len(value) < 2 and kind not in {"number", "tick"}) or value in _NO_IDENTIFIER or not value:
             continue
         if value not in found:
             found[value] = Value(value[:400], _line_of(text, begin), begin, begin + len(value))
@@ -89,7 +134,9 @@ def _collect(text: str, start: int, end: int, found: dict[str, Value], only: fro
 
 def _without_end(value: str) -> str:
     value = value.rstrip(_STRIPPED)
-    while value.endswith((")", "]", "}")) and value.count(value[-1]) > value.count({")": "(", "]": "[", "}": "{"}[value[-1]]):
+    while value.endswith((")", "]", "}")) and value.count(value[-1]) > value.count(
+        {")": "(", "]": "[", "}": "{"}[value[-1]]
+    ):
         value = value[:-1].rstrip(_STRIPPED)
     return value
 
