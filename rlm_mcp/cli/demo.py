@@ -232,8 +232,8 @@ def _after(crossing: Crossing) -> list[str]:
     lines = fold.brief.text.splitlines()
     return [
         "# 3. What rlm-mcp does instead",
-        f"No model call. Transcript ingested in {crossing.ingest_seconds * 1000:.0f} ms (beside a running client that is",
-        f"done already), Brief of {fold.brief.tokens:,} tokens made in {fold.seconds * 1000:.0f} ms. Counted just now:",
+        f"No model call. Transcript ingested in {_ms(crossing.ingest_seconds)} (beside a running client that is done",
+        f"already), Brief of {fold.brief.tokens:,} tokens made in {_ms(fold.seconds)}. Counted just now:",
         "",
         *_table(crossing.counts),
         "",
@@ -251,6 +251,10 @@ _NEXT = (
     "Or try it on a transcript of your own first:",
     "  rlm-mcp brief --transcript FILE",
 )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
 
 
 def _table(counts: Sequence[Count]) -> list[str]:

@@ -20,18 +20,19 @@ from rlm_mcp.errors import RlmError, UsageError
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 _COMMANDS = {
-    "demo": "rlm_mcp.cli.demo",
-    "install": "rlm_mcp.cli.install",
-    "uninstall": "rlm_mcp.cli.install",
-    "serve": "rlm_mcp.cli.serve",
-    "ingest": "rlm_mcp.cli.keep",
-    "status": "rlm_mcp.cli.keep",
-    "export": "rlm_mcp.cli.keep",
-    "search": "rlm_mcp.cli.ask",
-    "read": "rlm_mcp.cli.ask",
-    "brief": "rlm_mcp.cli.ask",
-    "compact": "rlm_mcp.cli.ask",
+    "demo": ("rlm_mcp.cli.demo", "See a recorded session cross its limit."),
+    "install": ("rlm_mcp.cli.install", "Connect a client: claude or codex."),
+    "uninstall": ("rlm_mcp.cli.install", "Disconnect a client."),
+    "search": ("rlm_mcp.cli.ask", "Search a session's whole past."),
+    "read": ("rlm_mcp.cli.ask", "Give the exact text of a Ref."),
+    "brief": ("rlm_mcp.cli.ask", "Print the Brief of a session."),
+    "compact": ("rlm_mcp.cli.ask", "Make and record the Brief of a compaction."),
+    "status": ("rlm_mcp.cli.keep", "Show what is held."),
+    "ingest": ("rlm_mcp.cli.keep", "Take transcripts into the store."),
+    "export": ("rlm_mcp.cli.keep", "Give a session back, as Markdown or byte for byte."),
+    "serve": ("rlm_mcp.cli.serve", "Serve MCP on standard input and output."),
 }
+"""Name -> (module, what it does in a line)."""
 
 
 class _Lazy(click.Group):
@@ -41,12 +42,16 @@ class _Lazy(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = _COMMANDS.get(cmd_name)
-        if module is None:
+        if cmd_name not in _COMMANDS:
             return None
+        module, _line = _COMMANDS[cmd_name]
         found = getattr(importlib.import_module(module), f"{cmd_name}_command")
         assert isinstance(found, click.Command)
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_module, line) in _COMMANDS.items()])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

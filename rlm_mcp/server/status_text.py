@@ -75,8 +75,8 @@ def _of(total: int, current: int) -> str:
 def _fold_line(fold: FoldRow) -> str:
     outside = sum(total - shown for total, shown in fold.loss.values() if total > shown)
     return (
-        f"  fold {fold.id}: {stamp(fold.time)}, {fold.trigger}, up to e{fold.upto_seq}, brief of {fold.tokens:,} tokens "
-        f"in {fold.seconds * 1000:.0f} ms; {outside:,} things outside the window"
+        f"  fold {fold.id}: {stamp(fold.time)}, {fold.trigger}, up to e{fold.upto_seq}, brief of {fold.tokens:,} "
+        f"tokens in {fold.seconds * 1000:.0f} ms; {outside:,} things outside the window"
     )
 
 

@@ -89,7 +89,7 @@ def test_it_introduces_itself_and_offers_four_read_only_tools(recorded_session: 
 
 
 def test_read_gives_the_bytes_that_search_found(recorded_session: Path) -> None:
-    """An output from before the compaction comes back whole, by the Ref of a search hit; no structured copy beside it."""
+    """An output from before the compaction comes back whole by a hit's Ref; no structured copy beside it."""
 
     async def talk() -> None:
         async with serving("--transcript", str(recorded_session)) as session:
