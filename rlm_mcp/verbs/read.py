@@ -141,9 +141,11 @@ def _within_event(store: Store, session: SessionRow, event: events.EventRow, ref
 
 def _widened(store: Store, session: SessionRow, span: Span) -> Span:
     """The span, and the rest of the characters it cuts."""
+    if span.start == span.end:
+        return span
     path = log.log_path(store.paths, session.key)
     whole = _Place(path=path, spans=[Span(start=0, end=session.log_bytes)])
     end = span.end
-    while end > span.start and _is_inside(whole.read(end, 1)):
+    while _is_inside(whole.read(end, 1)):
         end += 1
     return Span(start=whole.character_start(span.start), end=end)

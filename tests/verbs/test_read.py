@@ -1,0 +1,181 @@
+"""read: exact bytes, whole characters, errors that name the value and the cure."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from rlm_mcp.config import Paths, Settings
+from rlm_mcp.errors import RefError, UsageError
+from rlm_mcp.store import events, sessions
+from rlm_mcp.store.database import Store, open_store
+from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.text import estimate_tokens
+from rlm_mcp.verbs.locate import locate
+from rlm_mcp.verbs.read import read
+from tests.build import Transcript, a_day
+from tests.looks import log_bytes
+
+
+def pages(store: Store, session: SessionRow, ref: str, max_tokens: int, *, start: int = 0) -> tuple[str, int]:
+    """What reading on from page to page gives, and how many pages it took."""
+    texts: list[str] = []
+    offset: int | None = start
+    while offset is not None:
+        answer = read(store, session, ref, offset=offset, max_tokens=max_tokens)
+        assert answer.start == offset
+        assert answer.end == offset + len(answer.text.encode())
+        assert answer.next_offset in {None, answer.end}
+        assert "\ufffd" not in answer.text
+        texts.append(answer.text)
+        offset = answer.next_offset
+        assert len(texts) < 5_000
+    return "".join(texts), len(texts)
+
+
+@pytest.fixture
+def wide(store: Store, tmp_path: Path) -> SessionRow:
+    """A session whose texts hold characters of one to four bytes."""
+    made = Transcript()
+    made.user("Zürich 日本語 \U0001f680 " * 40)
+    made.bash("cat poem", "αβγ δεζ\r\n\t\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 ﬁn\n" * 60)
+    made.reply("")
+    made.reply("ok é")
+    return locate(store, transcript=made.save(tmp_path / "s.jsonl"))
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 100, 10_000])
+@pytest.mark.parametrize("place", ["s", "t1", "e1", "e3"])
+def test_pages_join_to_the_exact_bytes(store: Store, wide: SessionRow, place: str, tokens: int):
+    """Whatever the page size, and no page cuts a character."""
+    whole = read(store, wide, place, max_tokens=100_000)
+    assert whole.next_offset is None
+    joined, count = pages(store, wide, place, tokens)
+    assert joined == whole.text
+    assert len(whole.text.encode()) == whole.total_bytes
+    assert count > 1 or tokens == 10_000
+
+
+def test_an_event_is_its_span_of_the_log(recorded: tuple[Store, SessionRow]):
+    """Every Event of the recording, byte for byte, alone and by its place in the log."""
+    store, session = recorded
+    log = log_bytes(store, session)
+    for event in events.all_events(store, session):
+        wanted = log[event.start : event.start + event.length].decode()
+        assert read(store, session, f"e{event.seq}", max_tokens=100_000).text == wanted
+        place = f"log:{event.start}-{event.start + event.length}"
+        assert read(store, session, place, max_tokens=100_000).text == wanted
+        assert read(store, session, f"{session.key}.e{event.seq}", max_tokens=100_000).text == wanted
+
+
+def test_the_turns_and_the_events_are_all_of_the_log(recorded: tuple[Store, SessionRow]):
+    """Every byte of the log is in just one Turn."""
+    store, session = recorded
+    turns = events.turns(store, session)
+    texts = [pages(store, session, f"t{turn.number}", 50_000)[0] for turn in turns]
+    assert sum(len(text.encode()) for text in texts) == session.log_bytes
+    assert "".join(texts).encode() == log_bytes(store, session)
+
+
+@given(start=st.integers(0, 80), length=st.integers(0, 60), offset=st.integers(0, 60))
+@hypothesis_settings(max_examples=60)
+def test_a_span_that_cuts_characters_is_widened_to_them(
+    start: int, length: int, offset: int, wide_store: tuple[Store, SessionRow]
+):
+    """Never half a character, never less than what was asked for, at most nine bytes more."""
+    store, session = wide_store
+    whole = read(store, session, "e1", max_tokens=100_000).text.encode()
+    answer = read(store, session, f"e1:{start}-{start + length}", offset=min(offset, length))
+    asked = whole[start + min(offset, length) : start + length]
+    assert asked in answer.text.encode()
+    assert len(answer.text.encode()) <= len(asked) + 9
+    assert answer.next_offset is None
+    assert answer.text in whole.decode()
+
+
+@pytest.fixture(scope="module")
+def wide_store(tmp_path_factory: pytest.TempPathFactory):
+    """A prompt of characters of one to four bytes."""
+    folder = tmp_path_factory.mktemp("wide")
+    made = Transcript()
+    made.user("aé日\U0001f680" * 40)
+    with open_store(Paths(home=folder / "store"), Settings()) as opened:
+        yield opened, locate(opened, transcript=made.save(folder / "s.jsonl"))
+
+
+@pytest.mark.parametrize("tokens", [50, 400, 3_000])
+def test_a_page_keeps_to_its_budget(recorded: tuple[Store, SessionRow], tokens: int):
+    """Within a twentieth, on every page of the whole log."""
+    store, session = recorded
+    offset: int | None = 0
+    while offset is not None:
+        answer = read(store, session, "s", offset=offset, max_tokens=tokens)
+        assert estimate_tokens(answer.text) <= tokens * 1.05
+        offset = answer.next_offset
+
+
+def test_the_default_budget_is_the_setting(recorded: tuple[Store, SessionRow]):
+    """``read_tokens``."""
+    store, session = recorded
+    text = read(store, session, "s").text
+    assert store.settings.read_tokens * 0.8 <= estimate_tokens(text) <= store.settings.read_tokens * 1.05
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"),
+    [
+        ("e99999", "e1 to e60"),
+        ("e0", "e1 to e60"),
+        ("t77", "t1 to t4"),
+        ("e1:0-99999", "ends behind its event"),
+        ("log:0-99999999", "ends behind the log"),
+        ("ffffffff.e1", "no session 'ffffffff'"),
+        ("nonsense", "'e12'"),
+        ("e999999999999", "e1 to e60"),
+    ],
+)
+def test_a_ref_to_nothing_names_itself_and_what_there_is(day: tuple[Store, SessionRow], ref: str, said: str):
+    """RefError, with the value and where to look."""
+    store, session = day
+    with pytest.raises(RefError) as raised:
+        read(store, session, ref)
+    assert ref.rpartition(".")[2] in str(raised.value)
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("offset", [-1, 10**9])
+def test_an_offset_outside_names_the_size(day: tuple[Store, SessionRow], offset: int):
+    """UsageError with the true length."""
+    store, session = day
+    with pytest.raises(UsageError, match="bytes"):
+        read(store, session, "e1", offset=offset)
+
+
+def test_reading_at_the_very_end_gives_nothing_and_no_next(day: tuple[Store, SessionRow]):
+    """An offset equal to the length is the end, not an error."""
+    store, session = day
+    total = read(store, session, "e1").total_bytes
+    answer = read(store, session, "e1", offset=total)
+    assert (answer.text, answer.next_offset) == ("", None)
+
+
+def test_a_ref_with_a_key_reaches_another_session(store: Store, tmp_path: Path):
+    """Refs of search over the project carry the key of their Session."""
+    one = locate(store, transcript=a_day("11111111-0000-4000-8000-000000000000").save(tmp_path / "1.jsonl"))
+    two = locate(store, transcript=a_day("22222222-0000-4000-8000-000000000000", turns=1).save(tmp_path / "2.jsonl"))
+    assert read(store, two, f"{one.key}.t4").text == read(store, one, "t4").text
+    with pytest.raises(RefError):
+        read(store, two, "t4")
+
+
+def test_a_stale_session_row_reads_what_it_knew(store: Store, tmp_path: Path):
+    """A server that looked up the Session before an ingest still reads rightly after it."""
+    path = a_day(turns=1).save(tmp_path / "s.jsonl")
+    before = locate(store, transcript=path)
+    path.write_bytes(a_day(turns=3).content)
+    after = locate(store, transcript=path)
+    assert after.events > before.events
+    assert read(store, before, "s", max_tokens=100_000).text == read(store, after, "t1", max_tokens=100_000).text
+    assert sessions.by_key(store, before.key) == after
