@@ -5,8 +5,12 @@ The full measure, with its tables and baselines, is ``python -m tests.bench.cont
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from tests.bench import careful_reader
 from tests.bench.continuity import Measure, measure, report
 from tests.bench.generate import generate
 from tests.bench.scenes import find_transcripts
@@ -38,6 +42,16 @@ def real() -> Measure:
     if not files:
         pytest.skip("no real transcripts here; set RLM_MCP_TRANSCRIPTS to measure on them")
     return measure(files)
+
+
+def test_the_careful_reader_knows_nothing_of_the_product() -> None:
+    """Else the measure would praise whatever the product's own rules find."""
+    folder = Path(careful_reader.__file__).parent
+    for name in ("careful_reader", "careful_text", "recalled", "steps", "precision", "questions", "baselines"):
+        imports = [
+            line for line in (folder / f"{name}.py").read_text().splitlines() if re.match(r"\s*(from|import) ", line)
+        ]
+        assert [line for line in imports if "rlm_mcp" in line] == []
 
 
 @pytest.mark.parametrize("session", ["generated", "real"])
