@@ -29,8 +29,11 @@ def reply(arguments: list[str], payload: bytes) -> bytes:
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, out_of_time)
         signal.alarm(LIMIT_SECONDS)
-    answer: bytes = importlib.import_module("rlm_mcp.hook.main").run(arguments, payload, os.environ)
-    return answer
+    quick = b""
+    if arguments == ["codex"] and not os.environ.get("RLM_SUBCALL"):
+        with contextlib.suppress(Exception):  # what is not ready, or cannot be used, is made the long way
+            quick = importlib.import_module("rlm_mcp.hook.ready").answer(payload, os.environ)
+    return quick or importlib.import_module("rlm_mcp.hook.main").run(arguments, payload, os.environ)
 
 
 def empty_reply(arguments: list[str], reason: str) -> bytes:

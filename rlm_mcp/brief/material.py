@@ -50,7 +50,6 @@ class Material:
     git_branch: str
     events: int
     turns: int
-    folds: int
     first_ask: Ask | None
     latest_ask: Ask | None
     last_reply: LatestEvent | None

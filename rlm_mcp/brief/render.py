@@ -62,7 +62,6 @@ def render(material: Material, max_tokens: int, latest_tokens: int = 0) -> Brief
 def _head(material: Material) -> str:
     where = f", {material.cwd}" if material.cwd else ""
     branch = f" on {material.git_branch}" if material.git_branch else ""
-    swaps = f" Swap number {material.folds + 1} of this session." if material.folds else ""
     focus = f"\nThe user asked to keep in mind: {cut(material.focus, 600)}" if material.focus else ""
     return (
         f"{FIRST_LINE}: session {material.session_key} ({material.client}{where}{branch}), "
@@ -70,7 +69,7 @@ def _head(material: Material) -> str:
         "The conversation up to here left the window and is kept whole outside it. These lines are facts taken from it "
         "by rules, each with its Ref (e12 an event, t3 a turn); no model wrote them. The rlm-mcp tools reach the rest: "
         "search(query) by words or typed question, read(ref) for exact bytes. Search before you read a file again or "
-        f"repeat a command; continue with the latest ask.{swaps}{focus}"
+        f"repeat a command; continue with the latest ask.{focus}"
     )
 
 

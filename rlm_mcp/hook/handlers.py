@@ -12,6 +12,7 @@ from rlm_mcp.config import Paths
 from rlm_mcp.errors import StoreBusy
 from rlm_mcp.events import Client, EventKind, LinkKind
 from rlm_mcp.hook.payloads import ADDITIONAL_CONTEXT_CHARS, HookCall, Moment
+from rlm_mcp.hook.prepare import prepare
 from rlm_mcp.store import events, lineage, live, sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
@@ -129,6 +130,7 @@ def _beside_summary(call: HookCall, store: Store) -> Decision:
 def _codex(call: HookCall, store: Store) -> Decision:
     session = _session(call, store, store.settings.hook_seconds * _PATIENCE)
     fold = compact(store, session, trigger="codex", latest_tokens=store.settings.tail_tokens)
+    prepare(store, session, fold.brief)
     return AddContext(text=fold.brief.text)
 
 

@@ -106,8 +106,12 @@ def decline_reply(reason: str) -> bytes:
 
 def context_reply(text: str) -> bytes:
     """A SessionStart hook's answer, of both clients: text for the model."""
-    inner = {"hookEventName": "SessionStart", "additionalContext": text}
-    return json.dumps({"hookSpecificOutput": inner}).encode()
+    return json.dumps(context_object(text)).encode()
+
+
+def context_object(text: str) -> dict[str, dict[str, str]]:
+    """The same before it is printed."""
+    return {"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": text}}
 
 
 def _text(found: Mapping[str, Any], name: str) -> str:

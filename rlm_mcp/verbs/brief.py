@@ -12,7 +12,7 @@ from rlm_mcp.brief.material import Ask, LatestEvent, Material, TurnLine
 from rlm_mcp.brief.render import Brief, render
 from rlm_mcp.errors import UsageError
 from rlm_mcp.events import EventKind
-from rlm_mcp.store import events, facts, folds, sessions
+from rlm_mcp.store import events, facts, sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.events import EventRow
 from rlm_mcp.store.facts import FactRow
@@ -79,7 +79,6 @@ def gather(store: Store, session: SessionRow, *, focus: str = "", with_latest: b
         git_branch=session.git_branch,
         events=sum(part.max_seq for part in scope),
         turns=sum(part.session.turns for part in scope),
-        folds=folds.count(store, session.client_session),
         first_ask=_ask(store, scope[-1].session, 1, home=session),
         latest_ask=latest_ask,
         last_reply=_last_reply(store, session),
