@@ -137,7 +137,7 @@ def _symbols(material: Material, view: View) -> Section:
     return Section(
         title="Functions and types added",
         kinds=("symbol",),
-        lines=[_symbol_line(path, names, view) for path, names in reversed(material.symbols.items())],
+        lines=[_symbol_line(path, names, view) for path, names in reversed(list(material.symbols.items()))],
         total=len(material.symbols),
         share=0.1,
         narrowest=40,

@@ -17,6 +17,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import ObservedWatch
 
 from rlm_mcp.errors import RlmError
+from rlm_mcp.hook.prepare import prepare
+from rlm_mcp.store import sessions
 from rlm_mcp.verbs.ingest import ingest
 from rlm_mcp.wiring import Stores
 
@@ -78,6 +80,8 @@ class Tail:
                 return
             with self._stores.lend() as store:
                 ingest(store, path)
+                for session in sessions.by_path(store, str(path))[-1:]:
+                    prepare(store, session)
             self._seen = (path, signature)
             self._complaint = ""
         except (RlmError, OSError, sqlite3.Error) as error:
