@@ -1,8 +1,8 @@
 """The shapes of lines that report an error, and of lines that only look it.
 
-Taken from what the programs print: compilers (go, rustc, gcc, clang, javac, tsc, swiftc, kotlinc), linters (ruff, flake8,
-pylint, eslint, biome, golangci, clippy, rubocop, shellcheck), interpreters (CPython, node, ruby, php, BEAM), shells, git,
-package managers, make, docker, kubectl, curl and HTTP libraries, and the test runners' assertion lines.
+Taken from what the programs print: compilers (go, rustc, gcc, clang, javac, tsc, swiftc, kotlinc), linters (ruff,
+flake8, pylint, eslint, biome, golangci, clippy, rubocop, shellcheck), interpreters (CPython, node, ruby, php, BEAM),
+shells, git, package managers, make, docker, kubectl, curl and HTTP libraries, and the test runners' assertion lines.
 """
 
 from __future__ import annotations
@@ -109,13 +109,13 @@ ANY_PLACE = LazyPattern(r":\d+")
 
 NEEDLES = (
     "error", "fail", "fatal", "exception", "panic", "not found", "denied", "no such file", "cannot", "traceback",
-    "conflict", "abort", "killed", "segmentation", "timed out", "refused", "rejected", "unable to", "undefined", "unresolved",
-    "not recognized", "no module named", "\u2716", "\u2718", "\u274c", "\u00d7", "\u2717", "imported and not used",
-    "declared and not used", "temporarily unavailable", "died unexpectedly", "not a git repository", "could not",
-    "is not a", "mismatch", "unexpected", "enoent", "econn", "eaddr", "eacces", "eperm", "elifecycle", "etimedout", "curl: (",
-    "e: ", "http", "status", "e  ", "terminated", "out of memory", "no space", ": line ", "unknown ", "unmatched",
-    "can't", "uncaught", "assert", "exited with", "deadline exceeded", ".go:", ".py:", ".rs:", ".swift:", ".rb:", ".sh:",
-    ".vue:", ".lua:", ".ts:", ".js:",
+    "conflict", "abort", "killed", "segmentation", "timed out", "refused", "rejected", "unable to", "undefined",
+    "unresolved", "not recognized", "no module named", "\u2716", "\u2718", "\u274c", "\u00d7", "\u2717",
+    "imported and not used", "declared and not used", "temporarily unavailable", "died unexpectedly",
+    "not a git repository", "could not", "is not a", "mismatch", "unexpected", "enoent", "econn", "eaddr", "eacces",
+    "eperm", "elifecycle", "etimedout", "curl: (", "e: ", "http", "status", "e  ", "terminated", "out of memory",
+    "no space", ": line ", "unknown ", "unmatched", "can't", "uncaught", "assert", "exited with", "deadline exceeded",
+    ".go:", ".py:", ".rs:", ".swift:", ".rb:", ".sh:", ".vue:", ".lua:", ".ts:", ".js:",
 )  # fmt: skip
 """Small letters; one of them stands in every line that can report an error."""
 COMPLAINT_NEEDLES = (

@@ -7,7 +7,7 @@ commits) is the extractor's state: small, bounded, JSON-serialisable, handed fro
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rlm_mcp.events import (
@@ -108,15 +108,29 @@ def _of_note(event: Event, memo: Memo) -> list[Fact]:
 
 
 def _of_action(action: Action, event: Event, memo: Memo) -> list[Fact]:
-    handler = _HANDLERS.get(type(action))
-    return handler(action, event, memo) if handler is not None else []
-
-
-def _of_edit(action: Action, event: Event, memo: Memo) -> list[Fact]:
-    assert isinstance(action, FileEdit)
-    if event.failed:
-        return []
-    return edit_facts(action, event.text, memo)
+    found: list[Fact] = []
+    match action:
+        case FileEdit() if not event.failed:
+            found = edit_facts(action, event.text, memo)
+        case FileRead() if not event.failed:
+            found = [_of_read(action, memo)]
+        case Command():
+            known = {other.path for other in event.actions if isinstance(other, FileEdit | FileRead)}
+            found = commands.facts_of_command(action, event, memo, known, edit_facts)
+        case Lookup():
+            found = [Fact(kind=FactKind.LOOKUP, subject=action.what[:400], text=action.where[:2_000])]
+        case TodoUpdate():
+            found = _of_todos(action, memo)
+        case PlanProposed():
+            status = {True: "accepted", False: "rejected", None: "proposed"}[action.accepted]
+            found = said.plan_facts(action.text, status, *_place(event.text, action.text))
+        case QuestionAsked():
+            found = _of_question(action, event, memo)
+        case AgentTask():
+            found = [_of_task(action, event, memo)]
+        case _:
+            found = []
+    return found
 
 
 def edit_facts(edit: FileEdit, text: str, memo: Memo) -> list[Fact]:
@@ -162,30 +176,13 @@ def _place(text: str, quote: str) -> tuple[int, int]:
     return (at, at + len(quote)) if at >= 0 else (0, 0)
 
 
-def _of_read(action: Action, event: Event, memo: Memo) -> list[Fact]:
-    assert isinstance(action, FileRead)
-    if event.failed:
-        return []
+def _of_read(action: FileRead, memo: Memo) -> Fact:
     lines = f"{action.first_line}-{action.last_line}" if action.first_line and action.last_line else ""
     closes = tuple(Closes(kind=FactKind.ERROR, subject=path) for path in memo.settled_paths(action.path))
-    return [
-        Fact(kind=FactKind.READ, subject=action.path[:400], text=lines, status=action.content_sha256, closes=closes)
-    ]
+    return Fact(kind=FactKind.READ, subject=action.path[:400], text=lines, status=action.content_sha256, closes=closes)
 
 
-def _of_command(action: Action, event: Event, memo: Memo) -> list[Fact]:
-    assert isinstance(action, Command)
-    known = {other.path for other in event.actions if isinstance(other, FileEdit | FileRead)}
-    return commands.facts_of_command(action, event, memo, known, edit_facts)
-
-
-def _of_lookup(action: Action, event: Event, memo: Memo) -> list[Fact]:
-    assert isinstance(action, Lookup)
-    return [Fact(kind=FactKind.LOOKUP, subject=action.what[:400], text=action.where[:2_000])]
-
-
-def _of_todos(action: Action, event: Event, memo: Memo) -> list[Fact]:
-    assert isinstance(action, TodoUpdate)
+def _of_todos(action: TodoUpdate, memo: Memo) -> list[Fact]:
     found: list[Fact] = []
     named: set[str] = set()
     for todo in action.todos:
@@ -217,15 +214,7 @@ def _close_todos(found: list[Fact], gone: list[str], memo: Memo) -> list[Fact]:
     ]
 
 
-def _of_plan(action: Action, event: Event, memo: Memo) -> list[Fact]:
-    assert isinstance(action, PlanProposed)
-    status = {True: "accepted", False: "rejected", None: "proposed"}[action.accepted]
-    start, end = _place(event.text, action.text)
-    return said.plan_facts(action.text, status, start, end)
-
-
-def _of_question(action: Action, event: Event, memo: Memo) -> list[Fact]:
-    assert isinstance(action, QuestionAsked)
+def _of_question(action: QuestionAsked, event: Event, memo: Memo) -> list[Fact]:
     start, end = _place(event.text, action.question)
     found = [
         Fact(
@@ -244,20 +233,17 @@ def _of_question(action: Action, event: Event, memo: Memo) -> list[Fact]:
     return found
 
 
-def _of_task(action: Action, event: Event, memo: Memo) -> list[Fact]:
-    assert isinstance(action, AgentTask)
+def _of_task(action: AgentTask, event: Event, memo: Memo) -> Fact:
     subject = memo.subject_of_task(action.agent, action.description)
     failed = action.failed or event.failed
     status = "failed" if failed else "done" if action.result else "running"
-    return [
-        Fact(
-            kind=FactKind.TASK,
-            subject=subject,
-            text=(action.description or action.prompt)[:2_000],
-            status=status,
-            note=_closing(action.result)[:400],
-        )
-    ]
+    return Fact(
+        kind=FactKind.TASK,
+        subject=subject,
+        text=(action.description or action.prompt)[:2_000],
+        status=status,
+        note=_closing(action.result)[:400],
+    )
 
 
 def _closing(result: str) -> str:
@@ -267,17 +253,6 @@ def _closing(result: str) -> str:
     lines = [line for line in result.split("\n") if not line.startswith(("[Tool:", "[Tool result", "[Result"))]
     return "\n".join(lines).strip()
 
-
-_HANDLERS: dict[type, Callable[[Action, Event, Memo], list[Fact]]] = {
-    FileEdit: _of_edit,
-    FileRead: _of_read,
-    Command: _of_command,
-    Lookup: _of_lookup,
-    TodoUpdate: _of_todos,
-    PlanProposed: _of_plan,
-    QuestionAsked: _of_question,
-    AgentTask: _of_task,
-}
 
 _USER_SAID = "the user said:\n"
 

@@ -10,9 +10,7 @@ from typing import TypeVar
 from rlm_mcp.events import Event
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
 from rlm_mcp.facts.patterns import LazyPattern
-
-RunKey = tuple[str, tuple[str, ...]]
-"""A tool (with its folder, where that is not the Session's) and its targets."""
+from rlm_mcp.facts.runs import RunKey
 
 _T = TypeVar("_T")
 _PATH = LazyPattern(

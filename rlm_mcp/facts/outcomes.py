@@ -1,7 +1,7 @@
 """Outcomes of test runs, read from a runner's printed output: counts, failing test names, the counts line itself.
 
-Each runner's shapes come from its own printed summaries (pytest, unittest, jest, vitest, mocha, bun, go, cargo, nextest,
-rspec, minitest, phpunit, pest, dotnet, gradle, maven, ctest, tox, playwright, swift, deno, mix, node, TAP, prove).
+Each runner's shapes come from its own printed summaries (pytest, unittest, jest, vitest, mocha, bun, go, cargo,
+nextest, rspec, minitest, phpunit, pest, dotnet, gradle, maven, ctest, tox, playwright, swift, deno, mix, node, TAP, prove).
 """
 
 from __future__ import annotations
@@ -115,11 +115,11 @@ def _pytest(output: str) -> _Counts | None:
     passed = failed = 0
     last = None
     for match in _PYTEST.finditer(output):
-        for number, word in _PYTEST_PART.findall(match[0]):
-            if word == "passed":
-                passed += int(number)
+        for part in _PYTEST_PART.finditer(match[0]):
+            if part[2] == "passed":
+                passed += int(part[1])
             else:
-                failed += int(number)
+                failed += int(part[1])
         last = match
     return _Counts(passed, failed, *last.span()) if last else None
 
@@ -128,17 +128,24 @@ _UNITTEST = _pattern(r"^Ran (\d+) tests? in [\d.]+s$")
 _UNITTEST_END = _pattern(r"^(OK|FAILED|NO TESTS RAN)(?: \((.*)\))?$")
 
 
+_UNITTEST_BAD = LazyPattern(r"(?:failures|errors|unexpected successes)=(\d+)")
+
+
+def _last(pattern: LazyPattern, output: str) -> re.Match[str] | None:
+    last = None
+    for match in pattern.finditer(output):
+        last = match
+    return last
+
+
 def _unittest(output: str) -> _Counts | None:
-    ran = None
-    for ran in _UNITTEST.finditer(output):
-        pass
+    ran = _last(_UNITTEST, output)
     if ran is None:
         return None
     end = _UNITTEST_END.search(output, ran.end())
-    bad = sum(int(n) for n in re.findall(r"(?:failures|errors|unexpected successes)=(\d+)", end[0])) if end else 0
-    return _Counts(
-        int(ran[1]) - bad, bad, ran.start(), end.end() if end else ran.end(), ok=bool(end) and end[1] != "FAILED"
-    )  # type: ignore[index]  # end is set
+    bad = sum(int(match[1]) for match in _UNITTEST_BAD.finditer(end[0])) if end else 0
+    ok = end is not None and end[1] != "FAILED"
+    return _Counts(int(ran[1]) - bad, bad, ran.start(), end.end() if end else ran.end(), ok=ok)
 
 
 _GO_PACKAGE = _pattern(r"^(ok|FAIL|---|\?)[ ]*\t(\S+)(?:[ \t].*)?$")
@@ -198,9 +205,7 @@ def _marks(good: str, bad: str, line: str) -> Callable[[str], _Counts | None]:
     good_pattern, bad_pattern, line_pattern = _pattern(good), _pattern(bad), _pattern(line)
 
     def read(output: str) -> _Counts | None:
-        last = None
-        for last in line_pattern.finditer(output):
-            pass
+        last = _last(line_pattern, output)
         if last is None:
             return None
         passed, failed = len(good_pattern.findall(output)), len(bad_pattern.findall(output))

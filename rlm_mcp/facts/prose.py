@@ -114,7 +114,7 @@ def closing_questions(text: str) -> list[Sentence]:
     if "?" not in text[tail:] and "\uff1f" not in text[tail:]:
         return []
     tail = text.find("\n", tail) + 1 if tail else 0
-    found = [sentence for sentence in sentences(text[tail:])][-14:]
+    found = list(sentences(text[tail:]))[-14:]
     last = next(
         (i for i in range(len(found) - 1, -1, -1) if found[i].text.rstrip("*_\"') ").endswith(("?", "\uff1f"))), None
     )

@@ -89,8 +89,10 @@ def facts_of_prompt(text: str, memo: Memo) -> list[Fact]:
     """A prompt of the user: itself, the answer it gives, its rules, corrections, choices, values, plan and errors."""
     found = [Fact(kind=FactKind.PROMPT, text=text[:20_000], start=0, end=min(len(text), 20_000))]
     answer = " ".join(text.split())[:400]
-    for question in memo.questions:
-        found.append(Fact(kind=FactKind.QUESTION, subject=question, text=question, status="answered", note=answer))
+    found += [
+        Fact(kind=FactKind.QUESTION, subject=question, text=question, status="answered", note=answer)
+        for question in memo.questions
+    ]
     asked = bool(memo.questions)
     memo.questions = []
     if _PLAN_PROMPT.search(text):
@@ -266,8 +268,8 @@ def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:
     if is_main:
         memo.replies += 1
     decisions = [sentence for sentence in sentences(text) if is_decision(sentence)]
-    for sentence in decisions[:MAX_DECISIONS]:
-        found.append(_quote(FactKind.DECISION, sentence, "model" if is_main else "agent"))
+    who = "model" if is_main else "agent"
+    found += [_quote(FactKind.DECISION, sentence, who) for sentence in decisions[:MAX_DECISIONS]]
     if len(decisions) > MAX_DECISIONS:
         found[-1] = replace(found[-1], note=f"{len(decisions) - MAX_DECISIONS} more in this reply")
     if not is_main:

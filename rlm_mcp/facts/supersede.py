@@ -25,7 +25,7 @@ path add up); neither are ERROR (several lines share a subject), VALUE, SYMBOL a
 
 def supersedes(newer: Fact, older: Fact) -> bool:
     """Whether ``older`` (of an earlier Event, or earlier in the same one) is no longer current after ``newer``."""
-    if newer.kind is older.kind and newer.kind in SUPERSEDED_BY_NEWER and newer.subject:
-        if newer.subject == older.subject:
-            return True
-    return any(closed.kind is older.kind and closed.subject in ("", older.subject) for closed in newer.closes)
+    replaces = newer.kind is older.kind and newer.kind in SUPERSEDED_BY_NEWER and newer.subject == older.subject != ""
+    return replaces or any(
+        closed.kind is older.kind and closed.subject in ("", older.subject) for closed in newer.closes
+    )

@@ -1,8 +1,8 @@
 """How people word rules, corrections, revocations and decisions: patterns over single English sentences.
 
 Each pattern wants the wording of the act itself (an order, a "must", "that's wrong", "I'll go with"), not of a report
-that mentions the same words ("the cache is never read", "which only works for X"). They are matched against the sentence
-in small letters with straight apostrophes.
+that mentions the same words ("the cache is never read", "which only works for X"). They are matched against the
+sentence in small letters with straight apostrophes.
 """
 
 from __future__ import annotations
@@ -143,12 +143,12 @@ def rule_of(sentence: Sentence, language: Language) -> str:
     if sentence.heading or len(text) < 4 or text[0] == "|":
         return ""
     foreign = rule_of_foreign(text, language)
-    if foreign is not None:
-        return foreign
-    cjk = rule_of_cjk(text)
-    if cjk is not None:
-        return cjk
-    text = _plain(text)
+    if foreign is None:
+        foreign = rule_of_cjk(text)
+    return _rule_of_english(_plain(text)) if foreign is None else foreign
+
+
+def _rule_of_english(text: str) -> str:
     if text.endswith("?") and (_QUESTION_OPENING.match(text) or not _ASKED_TO.search(text)):
         return ""
     imperative = _IMPERATIVE.match(text) is not None
@@ -158,11 +158,9 @@ def rule_of(sentence: Sentence, language: Language) -> str:
         return "prefer"
     if _UNSURE.search(text):
         return ""
-    if _REQUIRE.search(text) or _STANDING_VERB.match(text) or _SHORT_ORDER.search(text):
-        return "require"
-    if (imperative or _DEMAND.search(text)) and (_BOUND.search(text) or _LASTING.search(text)):
-        return "require"
-    return ""
+    standing = _REQUIRE.search(text) or _STANDING_VERB.match(text) or _SHORT_ORDER.search(text)
+    bounded = (imperative or _DEMAND.search(text)) and (_BOUND.search(text) or _LASTING.search(text))
+    return "require" if standing or bounded else ""
 
 
 def _demanded_without(text: str) -> bool:
@@ -279,10 +277,10 @@ _ROUTINE = lazy(
 
 _DECISION_NEEDLES = (
     "decid", "chose", "opt", "settled", "picked", "going", "sticking", "let's", "'ll ", " will ", "should", "because",
-    "since", "instead", "rather", "root cause", "issue", "problem", "culprit", "fix", "solution", "approach", "way ", "path ",
-    "strategy", "trick", "workaround", "design ", "choice", "reason", "cause", "failing because", "trade", "recommend",
-    "sense", "turns out", "better", "simpler", "cleaner", "safer", "must not", "can not", "due to", "comes from", "stems from",
-    "decision", "rationale", "conclusion", "verdict", "avoid", "why",
+    "since", "instead", "rather", "root cause", "issue", "problem", "culprit", "fix", "solution", "approach", "way ",
+    "path ", "strategy", "trick", "workaround", "design ", "choice", "reason", "cause", "failing because", "trade",
+    "recommend", "sense", "turns out", "better", "simpler", "cleaner", "safer", "must not", "can not", "due to",
+    "comes from", "stems from", "decision", "rationale", "conclusion", "verdict", "avoid", "why",
 )  # fmt: skip
 """One of them stands in every decision; most sentences have none."""
 
