@@ -180,17 +180,53 @@ def test_resume_fork_and_five_compactions_keep_one_brief_and_a_way_back(home: Cl
         client.say("Another way.")
         forked = last_main(api)
         client.say("/compact")
+        api.steps.append(Step(tool=f"{TOOLS}search", arguments={"query": ROWS.splitlines()[351].split()[2]}))
         client.say("And on.")
         second = client.session
     assert not api.of_kind("summary")
+    assert "row 00351" in json.dumps(last_main(api).blocks("tool_result")[-1]["content"])
     for sent in (resumed, forked, last_main(api)):
         assert briefs(sent) == 1
         assert "never touch zork.cfg" in sent.text
-        assert "row 00350" not in sent.text
+        assert ROWS.splitlines()[350] not in sent.text
         assert results_fit_calls(sent)
     assert second != first
     assert len(folds_of(home, first)) == 5
     assert len(folds_of(home, second)) == 1
+
+
+ASKS_TO_COMPACT = """
+let turns = 0;
+export const register = (on) => {
+  on("turn.complete", async ($, e, next) => {
+    const done = await next(e);
+    turns += 1;
+    if (turns === 1) await $.session.compact({ instructions: "mind the plan" });
+    return done;
+  });
+};
+"""
+
+
+def test_another_plugin_that_asks_for_a_compaction_gets_the_swap(home: ClaudeHome, api: Provider) -> None:
+    """Trigger ``plugin``, on a terminal (headless sessions offer it to no plugin)."""
+    other = home.root / "other"
+    (other / ".claude-plugin").mkdir(parents=True)
+    (other / ".claude-plugin" / "plugin.json").write_text('{"name": "other", "version": "0.0.1"}')
+    (other / "hooks").mkdir()
+    (other / "hooks" / "hooks.json").write_text('{"hooks": {}, "modules": ["./other.js"]}')
+    (other / "hooks" / "other.js").write_text(ASKS_TO_COMPACT)
+    with interactive(home, "--plugin-dir", str(other)) as terminal:
+        terminal.wait_for("/effort")
+        api.steps.extend([cat(), Step(text="All rows seen.")])
+        terminal.say("Look at rows.txt.")
+        terminal.wait_for("All rows seen.")
+        terminal.wait_for("Conversation compacted")
+        terminal.say("Work goes on.")
+        terminal.settle(api, 3)
+    assert not api.of_kind("summary")
+    assert briefs(last_main(api)) == 1
+    assert "mind the plan" in str(last_main(api).messages[0])
 
 
 def test_compact_and_clear_in_the_terminal(home: ClaudeHome, api: Provider) -> None:
