@@ -90,3 +90,12 @@ class Connection(sqlite3.Connection):
             return super().cursor(factory or Cursor)
         except sqlite3.Error as error:
             raise StoreError(f"{str(self.path)!r}: {error}; open the store again") from error
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
+        """As in ``sqlite3``, through a cursor of ours.
+
+        Raises:
+            StoreError: and its kind.
+            UsageError: a parameter is text that UTF-8 cannot hold.
+        """
+        return self.cursor().execute(sql, parameters)
