@@ -54,6 +54,10 @@ _PHRASES = (
     (r"sub[ -]?agents?|agent tasks?", "subagent"),
     (r"(?:went|goes?|going|gone) wrong|what failed|stack ?traces?", "errors"),
     (r"looked at|look at", "looked"),
+    (r"non[- ]zero", "nonzero"),
+    (r"object(?:s|ed)? to|reject(?:s|ed)?|tell me to change|told me to change", "corrected"),
+    (r"(?:you|model|assistant|claude|codex|i|we) (?:ask|asked)(?: the)?(?: user)?", "questions"),
+    (r"user[- ](?:provided|given|supplied|specified)", "given"),
     (r"(?:must|should|may|can|could|shall|did|do|does)(?: not|n['\u2019]?t)", "forbidden"),
     (r"cannot|not allowed|never|off[ -]limits|not to do", "forbidden"),
     (r"(?:got|did|was|done|is) wrong|pushed back|push back", "corrected"),
@@ -103,20 +107,29 @@ _MADE = _words("made make makes done given gave give taken take exist existed ha
 # In this order: what a topic took is gone for the next.
 _TOPICS = (
     _Topic(
+        names=_words("subagent delegated agents"),
+        companions=_words(
+            "task tasks result results do did run ran find found launched report reported launched spawned"
+        )
+        | _MADE,
+        queries=(TypedQuery(kind="task"),),
+    ),
+    _Topic(
         names=_words("pullrequest"),
-        companions=_words("opened created merged pushed submitted number numbers url urls link links") | _MADE,
+        companions=_words("opened created merged pushed submitted create open number numbers url urls link links")
+        | _MADE,
         queries=(TypedQuery(kind="pull_request"),),
     ),
     _Topic(
         names=_words("commit commits committed"),
-        companions=_words("git created pushed hash hashes message messages") | _MADE,
+        companions=_words("git created create pushed hash hashes message messages") | _MADE,
         queries=(TypedQuery(kind="commit"),),
     ),
     _Topic(
         names=_words("command commands shell bash ran executed"),
         companions=_words(
             "run runs used issued invoked execute outcome outcomes exit code codes succeeded succeed result results "
-            "status statuses history lines calls script scripts duration durations long took"
+            "status statuses history returned terminal lines calls script scripts duration durations long took"
         ),
         queries=(_COMMANDS,),
         variants=((_FAIL, (_FAILED_COMMANDS,)),),
@@ -184,7 +197,10 @@ _TOPICS = (
             "decision decisions decide decided decides chose chosen choose choice choices conclusion conclusions "
             "rationale"
         ),
-        companions=_words("been reason reasons do approach approaches") | _MADE,
+        companions=_words(
+            "been reason reasons do approach approaches key design major main important technical architectural"
+        )
+        | _MADE,
         queries=(TypedQuery(kind="decision"),),
     ),
     _Topic(
@@ -194,12 +210,6 @@ _TOPICS = (
         variants=((_OPEN, (_OPEN_TODOS,)), (_DONE, (_DONE_TODOS,))),
     ),
     _Topic(
-        names=_words("subagent delegated"),
-        companions=_words("task tasks result results do did run ran find found launched report reported agents")
-        | _MADE,
-        queries=(TypedQuery(kind="task"),),
-    ),
-    _Topic(
         names=_words("task tasks"),
         companions=_words("list item items state status"),
         queries=(_TODOS, TypedQuery(kind="task")),
@@ -207,7 +217,7 @@ _TOPICS = (
     ),
     _Topic(
         names=_words("plan plans planned"),
-        companions=_words("proposed accepted agreed current latest steps") | _MADE,
+        companions=_words("proposed accepted agreed current latest steps implementation") | _MADE,
         queries=(TypedQuery(kind="plan"),),
     ),
     _Topic(
@@ -221,7 +231,7 @@ _TOPICS = (
             "failed"
         ),
         companions=_words(
-            "message messages line lines occurred happened seen appeared came up open unresolved hit "
+            "message messages line lines occurred happened raised thrown reported seen appeared came up open unresolved hit "
             "encountered verbatim any"
         )
         | _MADE,
@@ -260,7 +270,7 @@ _STOP = _words(
     "under until up us user users very was we were what whats when where which while who whom whose why will with "
     "within without would yet you your yours far earlier before already during throughout anything everything "
     "something happened whole first model assistant agent claude codex conversation list find recall summarize "
-    "summarise name enumerate remind both made make about exited ended there "
+    "summarise name enumerate remind both made make about exited ended there many source terminal "
 )
 _OPENERS = _words(
     "which what whats how any all were was did who when where why show list tell give find recall summarize "
