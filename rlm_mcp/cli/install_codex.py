@@ -109,10 +109,10 @@ def rendered(target: CodexTarget, source: Path | None = None) -> dict[str, bytes
     return {name: text.encode() for name, text in texts.items()}
 
 
-def hook_command(files: Mapping[str, bytes]) -> str:
-    """The command of the rendered plugin's one hook."""
+def hook_command(target: CodexTarget, files: Mapping[str, bytes]) -> str:
+    """The command of the rendered plugin's one hook, as Codex runs it."""
     matchers = json.loads(files["hooks/codex.json"])["hooks"]["SessionStart"]
-    return str(matchers[0]["hooks"][0]["command"])
+    return str(matchers[0]["hooks"][0]["command"]).replace("${PLUGIN_ROOT}", str(_copy(target, files)))
 
 
 def plan_install(target: CodexTarget) -> Plan:
@@ -137,7 +137,7 @@ def plan_install(target: CodexTarget) -> Plan:
     if not _is_cached(target, files):
         shown = f"run: codex plugin add {_PLUGIN}   (copies the plugin to {target.cache})"
         steps.append(Step(shown=shown, apply=lambda: _add_plugin(target)))
-    command = hook_command(files)
+    command = hook_command(target, files)
     if steps or not _is_trusted(target, command):
         shown = (
             "trust this hook (Codex asks for consent; it is kept in config.toml under hooks.state, and ends when the "
@@ -317,9 +317,14 @@ def _add_plugin(target: CodexTarget) -> None:
 
 
 def _is_cached(target: CodexTarget, files: Mapping[str, bytes]) -> bool:
-    version = json.loads(files[".codex-plugin/plugin.json"])["version"]
-    copy = target.cache / NAME / version
+    copy = _copy(target, files)
     return all(_bytes(copy / name) == content for name, content in files.items())
+
+
+def _copy(target: CodexTarget, files: Mapping[str, bytes]) -> Path:
+    """Where Codex keeps its copy of the plugin."""
+    version = json.loads(files[".codex-plugin/plugin.json"])["version"]
+    return target.cache.resolve() / NAME / str(version)
 
 
 def _is_trusted(target: CodexTarget, command: str) -> bool:

@@ -63,6 +63,7 @@ elif words == ["app-server"]:
         if asked["method"] == "hooks/list":
             hooks = json.loads((home / "plugins/cache/rlm-mcp/rlm-mcp/0.1.0/hooks/codex.json").read_text())["hooks"]
             command = hooks["SessionStart"][0]["hooks"][0]["command"]
+            command = command.replace("${{PLUGIN_ROOT}}", str(home / "plugins/cache/rlm-mcp/rlm-mcp/0.1.0"))
             hashed = "sha256:" + hashlib.sha256(command.encode()).hexdigest()
             status = "trusted" if hashed in text else "untrusted"
             hook = {{"key": key, "command": command, "currentHash": hashed, "pluginId": "rlm-mcp@rlm-mcp",
@@ -148,7 +149,7 @@ def test_every_change_is_shown_before_it_is_made(target):
     added = set(target.config.read_text().splitlines()) - set(PERSONAL.splitlines())
     told = {line.strip().removeprefix("+") for line in shown.splitlines()}
     assert {line for line in added if line and "hooks.state" not in line and "trusted_hash" not in line} <= told
-    assert install_codex.hook_command(install_codex.rendered(target)) in shown
+    assert install_codex.hook_command(target, install_codex.rendered(target)) in shown
     assert "gpt-5.5" not in shown
 
 
