@@ -11,10 +11,11 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlm_mcp.cli.plan import Plan, Step
 from rlm_mcp.cli.render import package_folder, plugin_source, set_constant
 from rlm_mcp.config import Paths
 from rlm_mcp.errors import ClientError
@@ -33,25 +34,6 @@ _MANAGED = (
 _KEPT = ("settings.json", "plugins/known_marketplaces.json", "plugins/installed_plugins.json")
 """Client files that the client's own plugin commands change, below its configuration folder."""
 _ABSENT = "absent"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One change."""
-
-    shown: str
-    """What a person reads before agreeing."""
-    apply: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What would be done; nothing is, until the steps are applied in order."""
-
-    steps: tuple[Step, ...]
-    """Empty: it is so already."""
-    notes: tuple[str, ...] = ()
-    """What a person should know besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

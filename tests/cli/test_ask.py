@@ -68,5 +68,10 @@ def test_the_session_may_be_named_by_key_by_id_or_by_folder(cli: CommandLine, re
     """Or by how key and id begin."""
     key = json.loads(cli("ingest", recorded_session, "--json").out)["session"]
     expected = cli("brief", "--transcript", recorded_session).out
-    for which in (("--session", key), ("--session", key[:5]), ("--session", "237e5a5c"), ("--repo", "/home/dev/parcel")):
+    for which in (
+        ("--session", key),
+        ("--session", key[:5]),
+        ("--session", "237e5a5c"),
+        ("--repo", "/home/dev/parcel"),
+    ):
         assert cli("brief", *which).out == expected

@@ -74,7 +74,9 @@ def test_export_never_overwrites_unless_told(cli: CommandLine, recorded_session:
     assert told["bytes"] == kept.stat().st_size
     assert kept.read_text().startswith("# Session ")
     assert cli("export", "--transcript", recorded_session, "-o", tmp_path / "no" / "such.md").code == EXIT_USAGE
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".md" or "part" in path.name) == ["kept.md"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".md" or "part" in path.name) == [
+        "kept.md"
+    ]
 
 
 def test_export_raw_of_what_was_not_kept_raises(

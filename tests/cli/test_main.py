@@ -33,7 +33,9 @@ def test_the_version_is_told(cli: CommandLine) -> None:
         ["export", "a", "--transcript", "b"],
     ],
 )
-def test_a_wrong_call_ends_with_2_and_a_clear_line(cli: CommandLine, arguments: list[str], recorded_session: Path) -> None:
+def test_a_wrong_call_ends_with_2_and_a_clear_line(
+    cli: CommandLine, arguments: list[str], recorded_session: Path
+) -> None:
     """No traceback; with --json the error is an object."""
     cli("ingest", recorded_session)
     if arguments[0] == "read":

@@ -179,7 +179,7 @@ def test_each_call_of_codex_gets_the_session_of_its_thread(tmp_path: Path) -> No
     async def talk() -> None:
         async with serving(environ=environment(CODEX_HOME=str(tmp_path)), cwd=tmp_path) as session:
             for thread in (*threads, *threads):
-                answer = await session.call_tool("status", {}, meta={"threadId": thread})  # type: ignore[typeddict-item]
+                answer = await session.call_tool("status", {}, meta={"threadId": thread})
                 assert isinstance(answer, types.CallToolResult)
                 (content,) = answer.content
                 assert isinstance(content, types.TextContent)
