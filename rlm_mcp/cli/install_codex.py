@@ -195,6 +195,9 @@ def _budget(target: CodexTarget) -> tuple[bool, tuple[str, ...]]:
     chosen = codex_config.value(settings, _BUDGET)
     if chosen is False or (isinstance(chosen, Mapping) and chosen.get("enabled") is False):
         return False, (f"features.token_budget is off in your {target.config}, and stays so: {fallback}",)
+    if chosen is True or (isinstance(chosen, Mapping) and set(chosen) == {"enabled"}):
+        stops = "newer models then stop to save notes before each swap, unless it says: reminder_threshold_tokens = 1"
+        return True, (f"features.token_budget is on in your {target.config}; {stops}",)
     swapped = "each compaction then drops the window without a summary, and the hook's Brief takes its place"
     return True, (f"features.token_budget is 'under development' in Codex: {swapped}",)
 
@@ -220,8 +223,10 @@ def _wanted(
         lines += [_QUIET_LINE, ""]
         wanted[_QUIET] = True
     if with_budget and not codex_config.has(settings, _BUDGET):
-        lines += [f"[{'.'.join(_BUDGET)}]", "enabled = true", ""]
-        wanted[_BUDGET] = {"enabled": True}
+        # A value of ours, or newer models bring their own reminders: stop working and save notes with a tool that
+        # is not there. One token before the end is never reached: the limit comes earlier.
+        lines += [f"[{'.'.join(_BUDGET)}]", "enabled = true", "reminder_threshold_tokens = 1", ""]
+        wanted[_BUDGET] = {"enabled": True, "reminder_threshold_tokens": 1}
     lines += [f"[marketplaces.{NAME}]", 'source_type = "local"', f"source = {quoted(str(target.folder))}", ""]
     wanted[_MARKETPLACE] = {"source_type": "local", "source": str(target.folder)}
     lines += [f'[plugins."{_PLUGIN}"]', "enabled = true", ""]

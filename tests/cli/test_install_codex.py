@@ -111,7 +111,7 @@ def test_everything_a_session_needs_is_set(target):
     assert server["command"] == sys.executable
     assert server["env"]["CODEX_HOME"] == str(target.home)
     assert server["env"]["RLM_MCP_HOME"] == str(target.paths.home)
-    assert settings["features"]["token_budget"] == {"enabled": True}
+    assert settings["features"]["token_budget"] == {"enabled": True, "reminder_threshold_tokens": 1}
     assert settings["suppress_unstable_features_warning"] is True
     assert settings["marketplaces"]["rlm-mcp"]["source"] == str(target.folder)
     (consent,) = settings["hooks"]["state"]
@@ -237,7 +237,9 @@ def test_a_person_who_turned_token_budget_on_keeps_it(tmp_path):
     """What was on before is on afterwards."""
     target = _target(tmp_path)
     target.config.write_text("[features]\ntoken_budget = true\n")
-    _apply(install_codex.plan_install(target))
+    plan = install_codex.plan_install(target)
+    _apply(plan)
+    assert any("reminder_threshold_tokens" in note for note in plan.notes)
     assert _settings(target)["features"] == {"token_budget": True}
     _apply(install_codex.plan_uninstall(target))
     assert target.config.read_text() == "[features]\ntoken_budget = true\n"
