@@ -1,18 +1,17 @@
 """Pure helpers on text: token estimate, cuts that say what they left out, cleaning.
 
 The token estimate needs no tables (tiktoken downloads its own, which fails offline). It splits text the way the
-byte-pair tokenisers pre-split it (words, digit triples, punctuation runs, line ends) and prices each piece; measured
-against the Clients' reported usage it is within about a tenth on code, prose, JSON and logs alike.
+byte-pair tokenisers pre-split it (words, digit triples, punctuation runs, line ends) and counts the pieces.
 """
 
 from __future__ import annotations
 
 import re
 
-_PIECE = re.compile(r"[A-Za-z]+|\d{1,3}|[^\sA-Za-z0-9]+|\n+|[ \t]{2,}")
+_PIECE = re.compile(r"[A-Za-z]{1,9}|\d{1,3}|[^\x00-\x7f]|[^\sA-Za-z0-9]{1,3}|\n+|[ \t]{2,}")
 _SAMPLE_CHARS = 40_000
-_CALIBRATION = 0.9
-"""So that Briefs and search answers come out at what the o200k tokeniser makes of them (measured: 0.98 to 1.02)."""
+_CALIBRATION = 0.98
+"""Against the o200k tokeniser on Briefs, answers, prose, code and logs: 0.96 to 1.06, calls with much JSON 1.1."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -25,17 +24,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    total = 0.0
-    for piece in _PIECE.findall(text):
-        first = piece[0]
-        if first.isalpha() and first.isascii():
-            total += 1 if len(piece) <= 7 else (len(piece) + 4) / 6
-        elif first.isdigit() or first in "\n \t":
-            total += 1 if first.isdigit() else 0.6
-        else:
-            ascii_chars = sum(1 for c in piece if c < "\x80")
-            total += (ascii_chars + 2) / 3 + (len(piece) - ascii_chars) * 0.9
-    return round(total * _CALIBRATION)
+    return round(len(_PIECE.findall(text)) * _CALIBRATION)
 
 
 def clean(text: str) -> str:

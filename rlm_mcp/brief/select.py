@@ -176,7 +176,7 @@ def _commands(material: Material, view: View) -> Section:
         lines=[_line(row, view) for row in rows],
         total=material.totals.get("command", 0),
         share=0.2,
-        narrowest=60,
+        narrowest=68,
     )
 
 

@@ -134,7 +134,7 @@ def _commands(rows: Sequence[FactRow], view: View) -> list[Line]:
 
 def _command_piece(row: FactRow, view: View) -> Line:
     ref = view.ref(row.session_key, row.seq)
-    return lambda width: f"{outcome(row)} {command_text(row.text or row.subject, max(width, 60))} {ref}"
+    return lambda width: f"{outcome(row)} {command_text(row.text or row.subject, max(width, 68))} {ref}"
 
 
 def _todos(rows: Sequence[FactRow], view: View) -> list[Line]:

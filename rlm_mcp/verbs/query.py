@@ -19,6 +19,8 @@ class TypedQuery:
     """A FactKind."""
     statuses: tuple[str, ...] = ()
     """Only these; empty for all."""
+    but_not: tuple[str, ...] = ()
+    """Not these."""
     current_only: bool = False
     """Only what still holds (todos still open, tests failing now)."""
 
@@ -57,17 +59,22 @@ _PHRASES = (
     (r"non[- ]zero", "nonzero"),
     (r"object(?:s|ed)? to|reject(?:s|ed)?|tell me to change|told me to change", "corrected"),
     (r"(?:you|model|assistant|claude|codex|i|we) (?:ask|asked)(?: the)?(?: user)?", "questions"),
+    (
+        r"(?:did|has|does) the user (?:give|given|mention|mentioned|provide|provided|specify|specified|supply)",
+        "usergave",
+    ),
+    (r"the user (?:gave|mentioned|provided|specified|supplied)|given by the user", "usergave"),
     (r"user[- ](?:provided|given|supplied|specified)", "given"),
     (r"(?:must|should|may|can|could|shall|did|do|does)(?: not|n['\u2019]?t)", "forbidden"),
     (r"cannot|not allowed|never|off[ -]limits|not to do", "forbidden"),
     (r"(?:got|did|was|done|is) wrong|pushed back|push back", "corrected"),
     (r"settled on|root causes?|trade[ -]?offs?|go(?:ne)? with", "decided"),
-    (r"to[ -]dos?|task lists?|check ?lists?|still to (?:do|be done)", "todo"),
+    (r"to-dos?|to do (?:lists?|items?)|task lists?|check ?lists?|still to (?:do|be done)", "todo"),
     (r"left to (?:do|be done)|(?:is|was|are|work|tasks?|what|items?|steps?) left", "todo open"),
     (r"next steps?|not (?:yet )?(?:done|finished)|what remains|remaining (?:work|tasks?|steps?)", "todo open"),
     (r"(?:is|are|what) (?:next|missing|remains|remaining|outstanding|unfinished)", "todo open"),
     (
-        r"(?:last|latest|first|original|current|initial|main|overall) (?:asks?|requests?|messages?|prompts?|tasks?|goals?)",
+        r"(?:last|latest|first|original|current|initial|main) (?:asks?|requests?|messages?|prompts?|tasks?|goals?)",
         "asked",
     ),
     (r"(?:is|was) the (?:task|goal|request|ask)", "asked"),
@@ -118,12 +125,12 @@ _TOPICS = (
         names=_words("pullrequest"),
         companions=_words("opened created merged pushed submitted create open number numbers url urls link links")
         | _MADE,
-        queries=(TypedQuery(kind="pull_request"),),
+        queries=(TypedQuery(kind="pull_request", but_not=("pushed",)),),
     ),
     _Topic(
         names=_words("commit commits committed"),
         companions=_words("git created create pushed hash hashes message messages") | _MADE,
-        queries=(TypedQuery(kind="commit"),),
+        queries=(TypedQuery(kind="commit"), TypedQuery(kind="pull_request", statuses=("pushed",))),
     ),
     _Topic(
         names=_words("command commands shell bash ran executed"),
@@ -137,7 +144,8 @@ _TOPICS = (
     _Topic(
         names=_words("test tests"),
         companions=_words(
-            "result results outcome outcomes status run runs ran summary state counts count suite suites case cases unit "
+            "result results outcome outcomes status run runs ran summary state counts count suite suites case cases "
+            "unit "
             "integration pass passed passes passing say names name number numbers"
         ),
         queries=(_TESTS, _FAILING_NOW),
@@ -154,6 +162,46 @@ _TOPICS = (
         queries=(TypedQuery(kind="symbol"),),
     ),
     _Topic(
+        names=_words(
+            "forbid forbids forbidden forbade prohibit prohibits prohibited disallow disallowed ban banned avoid"
+        ),
+        companions=_words(
+            "do doing done allowed rule rules things constraints ask asked tell told want wanted say said"
+        ),
+        queries=(_FORBIDDEN, _CONSTRAINTS),
+    ),
+    _Topic(
+        names=_words(
+            "constraint constraints rule rules requirement requirements preference preferences restriction "
+            "restrictions "
+            "guideline guidelines convention conventions instruction instructions require required requires insist "
+            "insisted demand demanded want wants wanted prefer prefers preferred must should always"
+        ),
+        companions=_words("usergave standing set apply follow followed state do be done ask asked say said") | _MADE,
+        queries=(_CONSTRAINTS,),
+        variants=((_words("require required requires must insist insisted demanded"), (_REQUIRED, _CONSTRAINTS)),),
+    ),
+    _Topic(
+        names=_words(
+            "correct corrects corrected correction corrections complain complained complaints objected objections "
+            "disagreed mistake mistakes misunderstood"
+        ),
+        companions=_words("usergave point pointed out about say said") | _MADE,
+        queries=(_CORRECTIONS,),
+    ),
+    _Topic(
+        names=_words(
+            "usergave value values identifier identifiers url urls link links number numbers id ids version versions "
+            "port "
+            "ports address addresses literal literals constant constants parameter parameters"
+        ),
+        companions=_words(
+            "mention mentioned provide provided specify specified supplied name names path paths file files use used"
+        )
+        | _MADE,
+        queries=(TypedQuery(kind="value"),),
+    ),
+    _Topic(
         names=_words("file files path paths code document documents module modules"),
         companions=_MADE,
         queries=(_EDITS, _READS),
@@ -165,33 +213,6 @@ _TOPICS = (
         ),
     ),
     _Topic(names=_words("edits edited modified changed changes touched"), companions=_MADE, queries=(_EDITS,)),
-    _Topic(
-        names=_words(
-            "forbid forbids forbidden forbade prohibit prohibits prohibited disallow disallowed ban banned avoid"
-        ),
-        companions=_words(
-            "do doing done allowed rule rules things constraints ask asked tell told want wanted say said"
-        ),
-        queries=(_FORBIDDEN, _CONSTRAINTS),
-    ),
-    _Topic(
-        names=_words(
-            "constraint constraints rule rules requirement requirements preference preferences restriction restrictions "
-            "guideline guidelines convention conventions instruction instructions require required requires insist "
-            "insisted demand demanded want wants wanted prefer prefers preferred must should always"
-        ),
-        companions=_words("standing set apply follow followed state do be done ask asked say said") | _MADE,
-        queries=(_CONSTRAINTS,),
-        variants=((_words("require required requires must insist insisted demanded"), (_REQUIRED, _CONSTRAINTS)),),
-    ),
-    _Topic(
-        names=_words(
-            "correct corrects corrected correction corrections complain complained complaints objected objections "
-            "disagreed mistake mistakes misunderstood"
-        ),
-        companions=_words("point pointed out about say said") | _MADE,
-        queries=(_CORRECTIONS,),
-    ),
     _Topic(
         names=_words(
             "decision decisions decide decided decides chose chosen choose choice choices conclusion conclusions "
@@ -231,19 +252,12 @@ _TOPICS = (
             "failed"
         ),
         companions=_words(
-            "message messages line lines occurred happened raised thrown reported seen appeared came up open unresolved hit "
+            "message messages line lines occurred happened raised thrown reported seen appeared came up open unresolved "
+            "hit "
             "encountered verbatim any"
         )
         | _MADE,
         queries=(_ERRORS,),
-    ),
-    _Topic(
-        names=_words(
-            "value values identifier identifiers url urls link links number numbers id ids version versions port "
-            "ports address addresses literal literals constant constants parameter parameters names"
-        ),
-        companions=_words("mention mentioned provide provided specify specified supplied name use used") | _MADE,
-        queries=(TypedQuery(kind="value"),),
     ),
     _Topic(
         names=_words("lookup lookups searches greps searched grepped"),

@@ -348,7 +348,7 @@ class _Search:
         ]
         if is_cut:
             rest = total - self.offset - len(shown)
-            lines.append(f"{rest} more: offset={self.offset + len(shown)}, or narrow by turns")
+            lines[-1] += f"  [{rest} more: offset={self.offset + len(shown)}, or narrow by turns]"
         return self._finished(lines, hits, total, is_cut=is_cut)
 
     def _finished(self, lines: Sequence[str], hits: Sequence[Hit], total: int, *, is_cut: bool) -> SearchAnswer:

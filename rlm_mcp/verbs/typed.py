@@ -38,7 +38,15 @@ NOUNS = {
     "lookup": "lookups",
 }
 
-_NARROWEST = {"error": 110, "constraint": 160, "correction": 160, "decision": 140, "prompt": 110, "plan": 400}
+_NARROWEST = {
+    "command": 68,
+    "error": 110,
+    "constraint": 160,
+    "correction": 160,
+    "decision": 140,
+    "prompt": 110,
+    "plan": 400,
+}
 _ONLY_CURRENT = {"todo", "plan", "test", "constraint"}
 
 
@@ -67,10 +75,14 @@ def items(store: Store, scope: Sequence[ScopePart], query: TypedQuery, view: Vie
         return special(store, scope, query, view)
     current_only = query.current_only or query.kind in _ONLY_CURRENT
     found = facts.of_kind(store, scope, [query.kind], current_only=current_only, limit=_LIMIT)
-    found = [fact for fact in found if not query.statuses or fact.status in query.statuses]
+    found = [fact for fact in found if _asked(fact, query)]
     found = distinct(found, query.kind)
     found.sort(key=lambda fact: fact.superseded_by > 0)
     return [_item(fact, view) for fact in found]
+
+
+def _asked(fact: FactRow, query: TypedQuery) -> bool:
+    return (not query.statuses or fact.status in query.statuses) and fact.status not in query.but_not
 
 
 def _item(fact: FactRow, view: View) -> Item:
