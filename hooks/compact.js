@@ -25,6 +25,17 @@ const latest = (messages) => {
   return kept;
 };
 
+const isPrompt = (message) => message?.role === "user" && !message.toolResults?.length;
+
+// A message without its `handle` loses its images; one with it brings the old conversation back at --resume, unless it
+// is the last one alone. So the prompt that waits keeps its handle where it shows something.
+const withMedia = (answered, messages, shown) => {
+  const waiting = messages[messages.length - 1];
+  const isShowing = shown?.content.some(({ type }) => type === "image" || type === "document");
+  if (!isShowing || !isPrompt(waiting) || !isPrompt(answered[answered.length - 1])) return answered;
+  return [...answered.slice(0, -1), waiting];
+};
+
 export const register = (on) => {
   on("session.compact", async ($, e, next) => {
     if (e.trigger === "precompute") return { skip: "rlm-mcp answers when the window is full" };
@@ -35,6 +46,8 @@ export const register = (on) => {
     const command = [PYTHON, "-I", "-S", `${$.plugin.root}/hooks/run_hook.py`, "claude-code", "compact"];
     const { stdout } = await $.process.run(command, { stdin, timeoutMs: TIMEOUT_MS });
     const answer = JSON.parse(stdout);
-    return Array.isArray(answer.messages) ? { messages: answer.messages } : next(e);
+    if (!Array.isArray(answer.messages)) return next(e);
+    const sent = await $.session.messages({ as: "api", last: 1 });
+    return { messages: withMedia(answer.messages, messages, sent[sent.length - 1]) };
   }).catch(($, e, next) => next(e));
 };

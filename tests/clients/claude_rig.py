@@ -98,15 +98,17 @@ class Headless:
         self.process = process
         self.lines: list[dict[str, Any]] = []
 
-    def say(self, text: str) -> dict[str, Any]:
-        """Send a prompt; the ``result`` line that ends its turn.
+    def say(self, text: str, image: str = "") -> dict[str, Any]:
+        """Send a prompt, with a PNG (base64) if one is given; the ``result`` line that ends its turn.
 
         Raises:
             RuntimeError: the client ended before.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        message = {"type": "user", "message": {"role": "user", "content": text}}
+        source = {"type": "base64", "media_type": "image/png", "data": image}
+        shown = [{"type": "text", "text": text}, {"type": "image", "source": source}]
+        message = {"type": "user", "message": {"role": "user", "content": shown if image else text}}
         self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
         for line in self.process.stdout:

@@ -12,6 +12,7 @@ from rlm_mcp.cli import install_claude
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.store import degraded, folds
 from rlm_mcp.store.database import open_store
+from rlm_mcp.verbs.ingest import ingest
 from tests.clients.claude_provider import SUMMARY, Provider, Request, Step, provider
 from tests.clients.claude_rig import ClaudeHome, headless, interactive
 
@@ -123,6 +124,32 @@ def test_a_prompt_that_is_too_long_is_swapped_in_the_middle_of_a_turn(home: Clau
     assert "fresh-outcome" in json.dumps(sent.blocks("tool_result"))
     assert "row 00350" not in sent.text
     assert results_fit_calls(sent)
+
+
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def test_a_picture_in_the_prompt_that_waits_is_not_lost(home: ClaudeHome, api: Provider) -> None:
+    """The model sees it after the swap, and after a --resume, which brings back nothing else of the old window."""
+    with headless(home) as client:
+        api.steps.extend([cat(), Step(text="Seen.")])
+        client.say("Look at rows.txt.")
+        client.say("Now something else.")
+        api.steps.append(Step(too_long=True))
+        client.say("What does this picture show?", image=DOT)
+        session = client.session
+    swapped = last_main(api)
+    with headless(home, "--resume", session) as client:
+        client.say("And now?")
+    assert not api.of_kind("summary")
+    for sent in (swapped, last_main(api)):
+        assert briefs(sent) == 1
+        assert [block["source"]["data"] for block in sent.blocks("image")] == [DOT]
+        assert json.dumps(sent.messages[1:]).count("What does this picture show?") == 1
+        assert ROWS.splitlines()[350] not in sent.text
+    with open_store(Paths(home=home.store), Settings()) as store:
+        (found,) = ingest(store, home.transcripts()[0])
+    assert found.turns == 4
 
 
 def test_instructions_behind_compact_steer_the_brief(home: ClaudeHome, api: Provider) -> None:
