@@ -28,8 +28,13 @@ class _Rule:
     """One shape. ``pattern`` may have one group: what stands before the secret and is kept."""
 
     label: str
+    hints: str
+    """Words of which one stands in every match."""
     pattern: str
 
+
+_Ready = tuple[tuple[str, ...], re.Pattern[str], str | Callable[[re.Match[str]], str]]
+"""A rule made ready: its hints, its pattern, what comes in the match's place."""
 
 _UNDERSCORE = (
     r"_(?:(?=[A-Za-z0-9]{12})(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=[sr]k_live_)|(?<=[sr]k_test_)|(?<=whsec_)"
@@ -56,20 +61,33 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
     (
         _UNDERSCORE,
         (
-            _Rule(label="github-token", pattern=r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255}"),
-            _Rule(label="stripe-key", pattern=_START + r"(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,255}"),
-            _Rule(label="npm-token", pattern=_START + r"npm_[A-Za-z0-9]{36}" + _END),
-            _Rule(label="huggingface-token", pattern=_START + r"hf_[A-Za-z0-9]{30,40}" + _END),
-            _Rule(label="groq-key", pattern=_START + r"gsk_[A-Za-z0-9]{40,60}" + _END),
-            _Rule(label="digitalocean-token", pattern=_START + r"do[pro]_v1_[0-9a-f]{64}"),
-            _Rule(label="shopify-token", pattern=_START + r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
-            _Rule(label="linear-key", pattern=_START + r"lin_(?:api|oauth)_[A-Za-z0-9]{32,64}"),
-            _Rule(label="notion-token", pattern=_START + r"(?:ntn_[A-Za-z0-9]{40,50}|secret_[A-Za-z0-9]{43})" + _END),
-            _Rule(label="grafana-token", pattern=_START + r"glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}"),
-            _Rule(label="replicate-token", pattern=_START + r"r8_[A-Za-z0-9]{37,40}" + _END),
-            _Rule(label="supabase-token", pattern=_START + r"sbp_[0-9a-f]{40}"),
+            _Rule(
+                label="github-token",
+                hints="ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
+                pattern=r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255}",
+            ),
+            _Rule(
+                label="stripe-key",
+                hints="_live_ _test_ whsec_",
+                pattern=_START + r"(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,255}",
+            ),
+            _Rule(label="npm-token", hints="npm_", pattern=_START + r"npm_[A-Za-z0-9]{36}" + _END),
+            _Rule(label="huggingface-token", hints="hf_", pattern=_START + r"hf_[A-Za-z0-9]{30,40}" + _END),
+            _Rule(label="groq-key", hints="gsk_", pattern=_START + r"gsk_[A-Za-z0-9]{40,60}" + _END),
+            _Rule(label="digitalocean-token", hints="_v1_", pattern=_START + r"do[pro]_v1_[0-9a-f]{64}"),
+            _Rule(label="shopify-token", hints="shp", pattern=_START + r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
+            _Rule(label="linear-key", hints="lin_", pattern=_START + r"lin_(?:api|oauth)_[A-Za-z0-9]{32,64}"),
+            _Rule(
+                label="notion-token",
+                hints="ntn_ secret_",
+                pattern=_START + r"(?:ntn_[A-Za-z0-9]{40,50}|secret_[A-Za-z0-9]{43})" + _END,
+            ),
+            _Rule(label="grafana-token", hints="glsa_", pattern=_START + r"glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}"),
+            _Rule(label="replicate-token", hints="r8_", pattern=_START + r"r8_[A-Za-z0-9]{37,40}" + _END),
+            _Rule(label="supabase-token", hints="sbp_", pattern=_START + r"sbp_[0-9a-f]{40}"),
             _Rule(
                 label="aws-secret-key",
+                hints="secret_access_key SecretAccessKey secretAccessKey SECRET_ACCESS_KEY",
                 pattern=r"(secret_access_key"
                 + _QUOTES
                 + r"\s{0,8}[:=]\s{0,8}"
@@ -78,6 +96,7 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
             ),
             _Rule(
                 label="gcp-private-key-id",
+                hints="private_key_id",
                 pattern=r"(private_key_id" + _QUOTES + r"\s{0,8}[:=]\s{0,8}" + _QUOTES + r")[0-9a-f]{40}" + _END,
             ),
         ),
@@ -85,19 +104,26 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
     (
         _DASH,
         (
-            _Rule(label="anthropic-key", pattern=_START + r"sk-ant-[A-Za-z0-9_-]{20,255}"),
+            _Rule(label="anthropic-key", hints="sk-ant-", pattern=_START + r"sk-ant-[A-Za-z0-9_-]{20,255}"),
             _Rule(
                 label="openai-key",
+                hints="sk-",
                 pattern=_START + r"sk-(?:(?:proj|svcacct|admin|None|or-v1)-[A-Za-z0-9_-]{20,255}|[A-Za-z0-9]{32,128})",
             ),
-            _Rule(label="gitlab-token", pattern=_START + r"gl(?:pat|ptt|dt|rt)-[A-Za-z0-9_.-]{20,300}(?<![.])"),
-            _Rule(label="slack-token", pattern=_START + r"(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,255}"),
-            _Rule(label="google-oauth-secret", pattern=_START + r"GOCSPX-[A-Za-z0-9_-]{28}"),
-            _Rule(label="pypi-token", pattern=_START + r"pypi-AgE[A-Za-z0-9_-]{50,1000}"),
-            _Rule(label="mailgun-key", pattern=_START + r"key-[0-9a-f]{32}" + _END),
-            _Rule(label="heroku-key", pattern=_START + r"HRKU-[A-Za-z0-9_-]{36,64}"),
-            _Rule(label="square-token", pattern=_START + r"sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,43}"),
-            _Rule(label="age-key", pattern=_START + r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+            _Rule(
+                label="gitlab-token",
+                hints="glpat- glptt- gldt- glrt-",
+                pattern=_START + r"gl(?:pat|ptt|dt|rt)-[A-Za-z0-9_.-]{20,300}(?<![.])",
+            ),
+            _Rule(
+                label="slack-token", hints="xox xapp-", pattern=_START + r"(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,255}"
+            ),
+            _Rule(label="google-oauth-secret", hints="GOCSPX-", pattern=_START + r"GOCSPX-[A-Za-z0-9_-]{28}"),
+            _Rule(label="pypi-token", hints="pypi-", pattern=_START + r"pypi-AgE[A-Za-z0-9_-]{50,1000}"),
+            _Rule(label="mailgun-key", hints="key-", pattern=_START + r"key-[0-9a-f]{32}" + _END),
+            _Rule(label="heroku-key", hints="HRKU-", pattern=_START + r"HRKU-[A-Za-z0-9_-]{36,64}"),
+            _Rule(label="square-token", hints="sq0 EAAA", pattern=_START + r"sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,43}"),
+            _Rule(label="age-key", hints="AGE-SECRET-KEY-", pattern=_START + r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
         ),
     ),
     (
@@ -105,17 +131,22 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
         (
             _Rule(
                 label="jwt",
+                hints=".eyJ",
                 pattern=_START + r"eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{10,2000}",
             ),
-            _Rule(label="sendgrid-key", pattern=_START + r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}"),
-            _Rule(label="vault-token", pattern=_START + r"hv[sbr]\.[A-Za-z0-9_-]{24,300}"),
-            _Rule(label="google-oauth-token", pattern=_START + r"ya29\.[A-Za-z0-9_-]{20,500}"),
+            _Rule(
+                label="sendgrid-key", hints="SG.", pattern=_START + r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}"
+            ),
+            _Rule(label="vault-token", hints="hvs. hvb. hvr.", pattern=_START + r"hv[sbr]\.[A-Za-z0-9_-]{24,300}"),
+            _Rule(label="google-oauth-token", hints="ya29.", pattern=_START + r"ya29\.[A-Za-z0-9_-]{20,500}"),
             _Rule(
                 label="slack-webhook",
+                hints="hooks.slack.com",
                 pattern=r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[A-Za-z0-9]{6,20}/[A-Za-z0-9/]{16,100}",
             ),
             _Rule(
                 label="discord-token",
+                hints=".",
                 pattern=_START + r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}" + _END,
             ),
         ),
@@ -123,44 +154,53 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
     (
         _CAPITAL_K,
         (
-            _Rule(label="aws-access-key", pattern=_START + r"AKIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+            _Rule(label="aws-access-key", hints="AKIA ASIA", pattern=_START + r"AKIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
             _Rule(
                 label="aws-secret-key",
+                hints="secret_access_key SecretAccessKey secretAccessKey SECRET_ACCESS_KEY",
                 pattern=r"((?:[Ss]ecretAccessKey|SECRET_ACCESS_KEY)"
                 + _QUOTES
                 + r"\s{0,8}[:=]\s{0,8}"
                 + _QUOTES
                 + r")[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
             ),
-            _Rule(label="azure-account-key", pattern=r"((?:Account|SharedAccess)Key=)[A-Za-z0-9/+]{40,88}={0,2}"),
-            _Rule(label="twilio-key", pattern=_START + r"SK[0-9a-f]{32}" + _END),
+            _Rule(
+                label="azure-account-key",
+                hints="Key=",
+                pattern=r"((?:Account|SharedAccess)Key=)[A-Za-z0-9/+]{40,88}={0,2}",
+            ),
+            _Rule(label="twilio-key", hints="SK", pattern=_START + r"SK[0-9a-f]{32}" + _END),
         ),
     ),
     (
         _CAPITAL_I,
         (
-            _Rule(label="google-api-key", pattern=_START + r"AIza[A-Za-z0-9_-]{35}" + _END),
-            _Rule(label="aws-access-key", pattern=_START + r"ASIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+            _Rule(label="google-api-key", hints="AIza", pattern=_START + r"AIza[A-Za-z0-9_-]{35}" + _END),
+            _Rule(label="aws-access-key", hints="AKIA ASIA", pattern=_START + r"ASIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
         ),
     ),
-    (_SQUARE, (_Rule(label="square-token", pattern=_SQUARE + _END),)),
-    (r"dapi[0-9a-f]{32}", (_Rule(label="databricks-token", pattern=_START + r"dapi[0-9a-f]{32}(?:-\d)?" + _END),)),
+    (_SQUARE, (_Rule(label="square-token", hints="sq0 EAAA", pattern=_SQUARE + _END),)),
+    (
+        r"dapi[0-9a-f]{32}",
+        (_Rule(label="databricks-token", hints="dapi", pattern=_START + r"dapi[0-9a-f]{32}(?:-\d)?" + _END),),
+    ),
     (
         r":AA[A-Za-z0-9_-]{33}",
-        (_Rule(label="telegram-token", pattern=r"(?<![0-9])[0-9]{8,10}:AA[A-Za-z0-9_-]{33}" + _END),),
+        (_Rule(label="telegram-token", hints=":AA", pattern=r"(?<![0-9])[0-9]{8,10}:AA[A-Za-z0-9_-]{33}" + _END),),
     ),
     (
         r"earer ",
         (
             _Rule(
                 label="bearer-token",
+                hints="earer ",
                 pattern=r"([Bb]earer {1,4})(?=[A-Za-z._~+/-]{0,200}[0-9])[A-Za-z0-9._~+/-]{20,4000}={0,2}",
             ),
         ),
     ),
     (
         _URL_LOGIN,
-        (_Rule(label="password", pattern=_URL_LOGIN),),
+        (_Rule(label="password", hints="://", pattern=_URL_LOGIN),),
     ),
 )
 
@@ -195,16 +235,17 @@ def _signs() -> tuple[re.Pattern[bytes], ...]:
 
 
 @cache
-def _rules(gate: int) -> tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]:
-    """Patterns and replacements behind a gate."""
+def _rules(gate: int) -> tuple[_Ready, ...]:
+    """What lies behind a gate."""
     sign, rules = _SHAPES[gate]
-    compiled: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = []
+    ready: list[_Ready] = []
     for rule in rules:
         pattern = re.compile(rule.pattern)
-        compiled.append((pattern, ("\\1" if pattern.groups else "") + f"[REDACTED:{rule.label}]"))
+        kept = "\\1" if pattern.groups else ""
+        ready.append((tuple(rule.hints.split()), pattern, f"{kept}[REDACTED:{rule.label}]"))
     if sign is _CAPITAL_K:
-        compiled.append((re.compile(_PEM), _blank_pem))
-    return tuple(compiled)
+        ready.append((("PRIVATE KEY",), re.compile(_PEM), _blank_pem))
+    return tuple(ready)
 
 
 def redact(text: str) -> tuple[str, int]:
@@ -213,9 +254,10 @@ def redact(text: str) -> tuple[str, int]:
     encoded = text.encode("utf-8", "replace")
     for gate, sign in enumerate(_signs()):
         if sign.search(encoded):
-            for pattern, replacement in _rules(gate):
-                text, found = pattern.subn(replacement, text)
-                count += found
+            for hints, pattern, replacement in _rules(gate):
+                if any(hint in text for hint in hints):
+                    text, found = pattern.subn(replacement, text)
+                    count += found
     return text, count
 
 

@@ -321,38 +321,38 @@ class _Row:
         self.uuid = _string(record, "uuid")
         self.offset = offset
         self.length = length
-        named = _string(record, "agentId")
-        self.agent = agent or named if agent or record.get("isSidechain") is True or named else ""
-        if not self.agent and record.get("isSidechain") is True:
-            self.agent = "sidechain"
+        self.agent = agent or _string(record, "agentId") or ("sidechain" if record.get("isSidechain") is True else "")
+        self._shared: dict[str, Any] = {
+            "client_session": self.session,
+            "time": self.time,
+            "agent": self.agent,
+            "uuid": self.uuid,
+            "record_offset": offset,
+            "record_length": length,
+        }
 
     def event(
         self, kind: EventKind, text: str, *, tool: str = "", payloads: tuple[Payload, ...] = (), failed: bool = False
     ) -> Event:
         """An Event of this record."""
-        return Event(
-            kind=kind,
-            text=clean(text),
-            client_session=self.session,
-            time=self.time,
-            agent=self.agent,
-            tool=tool,
-            uuid=self.uuid,
-            failed=failed,
-            payloads=payloads,
-            record_offset=self.offset,
-            record_length=self.length,
-        )
+        return Event(kind=kind, text=clean(text), tool=tool, failed=failed, payloads=payloads, **self._shared)
 
     def call(self, text: str, tool: str, call_id: str) -> Event:
         """A CALL of this record."""
-        return replace(self.event(EventKind.CALL, text, tool=tool), call_id=call_id)
+        return Event(kind=EventKind.CALL, text=clean(text), tool=tool, call_id=call_id, **self._shared)
 
     def result(self, result: ToolResult, call_id: str, text: str, payloads: tuple[Payload, ...]) -> Event:
         """A RESULT of this record, with what the tool did."""
-        event = self.event(EventKind.RESULT, text, tool=result.name, payloads=payloads, failed=result.failed)
-        actions = claude_code_tools.actions_of(result) if result.name else ()
-        return replace(event, call_id=call_id, actions=actions)
+        return Event(
+            kind=EventKind.RESULT,
+            text=clean(text),
+            tool=result.name,
+            call_id=call_id,
+            failed=result.failed,
+            actions=claude_code_tools.actions_of(result) if result.name else (),
+            payloads=payloads,
+            **self._shared,
+        )
 
     def reading(self, events: list[Event], news: tuple[SessionNews, ...] = ()) -> Reading:
         """The Reading of ``events``; without any it is a known record that says nothing."""

@@ -53,7 +53,7 @@ def full_text(shown: str, detail: Any) -> str:
         streams = [detail[key] for key in ("stdout", "stderr") if isinstance(detail.get(key), str) and detail[key]]
         file = detail.get("file")
         if streams and not detail.get("isImage"):
-            kept = "\n".join(streams)
+            kept = streams[0] if len(streams) == 1 else streams[0].removesuffix("\n") + "\n" + streams[1]
         elif isinstance(file, dict) and isinstance(file.get("content"), str) and detail.get("type") == "text":
             kept = file["content"]
         elif isinstance(detail.get("content"), str) and detail.get("mode") == "content":

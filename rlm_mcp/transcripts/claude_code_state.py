@@ -61,7 +61,7 @@ class Memory:
 
     def seen(self, uuid: str) -> bool:
         """Whether the row's id came up among the last few hundred; notes it."""
-        short = uuid[:13]
+        short = _digest(uuid)
         if short in self._uuids:
             return True
         self._uuids[short] = None
@@ -177,7 +177,7 @@ class Memory:
 
     def is_repeated(self, text: str) -> bool:
         """Whether an attachment with this text came up before; notes it."""
-        digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
+        digest = _digest(text)
         if digest in self._attached:
             return True
         self._attached[digest] = None
@@ -202,6 +202,10 @@ class Memory:
         if agent not in self._own_files:
             self._own_files[agent] = folder is not None and claude_code_files.agent_file(folder, agent).is_file()
         return self._own_files[agent]
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 def _usage(message: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:

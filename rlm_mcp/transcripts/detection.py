@@ -81,11 +81,10 @@ def probe(path: Path, file: BinaryIO) -> Format | None:
         strange = False
         for start, end in _probe_spans(buffer, framing, ended):
             frame = buffer[start:end]
-            record = object_of(frame)
-            client = _client(record) if record is not None else None
-            if client is not None:
+            records = _records(frame)
+            for client in filter(None, map(_client, records)):
                 return Format(client=client, framing=framing)
-            strange = strange or record is not None or _is_text(frame)
+            strange = strange or bool(records) or _is_text(frame)
         if strange or wanted >= _MOST_BYTES:
             break
         if ended:
@@ -114,8 +113,16 @@ def _probe_spans(buffer: bytes, framing: Framing, ended: bool) -> Iterator[tuple
     yield from frames.spans
     if ended and framing is Framing.JSONL:
         last = jsonl.trim(buffer, frames.consumed, len(buffer))
-        if last is not None and buffer[last[1] - 1] == ord("}"):
+        if last is not None and buffer[last[1] - 1] == ord("}") and object_of(buffer[last[0] : last[1]]) is not None:
             yield last
+
+
+def _records(frame: bytes) -> list[dict[str, Any]]:
+    whole = object_of(frame)
+    if whole is not None:
+        return [whole]
+    spans, _ = jsonl.objects_of_line(frame)
+    return [record for start, end in spans if (record := object_of(frame[start:end])) is not None]
 
 
 def _is_text(frame: bytes) -> bool:

@@ -260,8 +260,10 @@ class _Harvest:
                 self.skip(SkipReason.NOT_JSON, piece, start + begin, len(piece))
                 continue
             self._give(value, piece, start + begin)
-        if rest < len(frame) or not spans:
-            self.skip(SkipReason.NOT_JSON, frame[rest:] or frame, start + rest, len(frame) - rest)
+        if not spans:
+            self.skip(SkipReason.NOT_JSON, frame, start, len(frame))
+        elif rest < len(frame):
+            self.skip(SkipReason.NOT_JSON, frame[rest:], start + rest, len(frame) - rest)
 
     def _give(self, value: Any, frame: bytes, start: int) -> None:
         if not isinstance(value, dict):

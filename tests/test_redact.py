@@ -1,0 +1,182 @@
+"""Secrets are replaced wherever they stand; what only looks random stays."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_mcp.redact import Suspects, redact
+
+A64 = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF" * 8
+"""Letters and digits; the secrets below are cut from it, so that no real one stands in this file."""
+HEX = hashlib.sha512(b"made for a test").hexdigest()
+
+SECRETS = {
+    "anthropic-key": "sk-ant-" + "api03-" + A64[:80],
+    "aws-access-key": "AKIA" + "Q7RT2MEW5XZ4NB3K",
+    "azure-account-key": "AccountKey=" + A64[:86] + "==",
+    "bearer-token": "Authorization: Bearer " + A64[:40],
+    "databricks-token": "dapi" + HEX[:32],
+    "digitalocean-token": "dop_v1_" + HEX[:64],
+    "discord-token": "M" + A64[:23] + "." + A64[4:10] + "." + A64[:30],
+    "github-token": "ghp_" + A64[:36],
+    "gitlab-token": "glpat-" + A64[:20],
+    "google-api-key": "AIza" + A64[:35],
+    "google-oauth-secret": "GOCSPX-" + A64[:28],
+    "grafana-token": "glsa_" + A64[:32] + "_" + HEX[:8],
+    "groq-key": "gsk_" + A64[:52],
+    "heroku-key": "HRKU-" + A64[:36],
+    "huggingface-token": "hf_" + A64[:34],
+    "jwt": "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NSJ9." + A64[:43],
+    "linear-key": "lin_api_" + A64[:40],
+    "mailgun-key": "key-" + HEX[:32],
+    "notion-token": "ntn_" + A64[:46],
+    "npm-token": "npm_" + A64[:36],
+    "openai-key": "sk-proj-" + A64[:48],
+    "password": "postgres://app:hunter2secret@db.example.com/x",
+    "pypi-token": "pypi-AgE" + A64[:80],
+    "replicate-token": "r8_" + A64[:37],
+    "sendgrid-key": "SG." + A64[:22] + "." + A64[:43],
+    "shopify-token": "shpat_" + HEX[:32],
+    "slack-token": "xoxb-" + "123456789012-" + A64[:24],
+    "slack-webhook": "https://hooks.slack.com/services/" + "T01ABCDEF/B01ABCDEF/" + A64[:24],
+    "square-token": "sq0atp-" + A64[:22],
+    "stripe-key": "sk_live_" + A64[:24],
+    "supabase-token": "sbp_" + HEX[:40],
+    "telegram-token": "123456789:" + "AA" + A64[:33],
+    "twilio-key": "SK" + HEX[:32],
+    "vault-token": "hvs." + A64[:30],
+}
+MORE = {
+    "github-token": "github_pat_" + A64[:22] + "_" + A64[:59],
+    "openai-key": "sk-" + A64[:48],
+    "aws-access-key": "ASIA" + "Q7RT2MEW5XZ4NB3K",
+    "aws-secret-key": 'aws_secret_access_key = "' + A64[:40] + '"',
+    "gcp-private-key-id": '"private_key_id": "' + HEX[:40] + '"',
+    "stripe-key": "rk_live_" + A64[:24],
+    "square-token": "EAAA" + A64[:60],
+    "vault-token": "hvb." + A64[:30],
+}
+CASES = [*SECRETS.items(), *MORE.items()]
+PEM = (
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    + "\n".join(A64[i * 8 : i * 8 + 64] for i in range(6))
+    + "\nAbc=\n-----END RSA PRIVATE KEY-----"
+)
+
+
+@pytest.mark.parametrize(("label", "secret"), CASES)
+def test_a_secret_is_replaced_by_a_placeholder_that_names_it(label: str, secret: str) -> None:
+    """In a line of its own, in a sentence, as a value."""
+    for text in (secret, f"use {secret} now", f"KEY={secret}\n", f"({secret})"):
+        clean, count = redact(text)
+        assert f"[REDACTED:{label}]" in clean
+        assert count == 1
+
+
+@pytest.mark.parametrize(("label", "secret"), CASES)
+def test_json_stays_json_at_any_depth(label: str, secret: str) -> None:
+    """Inside a string, and inside a JSON string inside one; after an escaped line end too."""
+    value: object = {"text": f'first\n{secret}\n\t{secret}"quoted" {secret}', "path": "C:\\new\\table"}
+    for _ in range(3):
+        text = json.dumps(value)
+        clean, count = redact(text)
+        assert count == 3
+        assert secret not in json.dumps(json.loads(clean))
+        assert re.sub(r"\[REDACTED:[a-z-]+\]", "", clean).count('"') == clean.count('"')
+        json.loads(clean)
+        value = {"inner": text}
+
+
+@pytest.mark.parametrize(("label", "secret"), CASES)
+def test_redacting_twice_changes_nothing(label: str, secret: str) -> None:
+    """A placeholder is no secret."""
+    once, _ = redact(f"a {secret} b\n{PEM}")
+    assert redact(once) == (once, 0) or redact(once)[0] == once
+
+
+@pytest.mark.parametrize(("label", "secret"), CASES)
+def test_the_quick_look_finds_what_the_rules_replace(label: str, secret: str) -> None:
+    """Only records it points at are looked at closely."""
+    buffer = b"x" * 50 + b"\n" + f"a {secret} b".encode() + b"\n" + b"y" * 50
+    suspects = Suspects(buffer)
+    assert suspects.within(51, 51 + len(f"a {secret} b"))
+    assert not suspects.within(0, 50)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_private_key_loses_its_body_and_keeps_its_frame(depth: int) -> None:
+    """Plain, escaped, doubly escaped."""
+    text = PEM
+    for _ in range(depth):
+        text = json.dumps(text)
+    clean, count = redact(text)
+    for _ in range(depth):
+        clean = json.loads(clean)
+    assert count == 1
+    assert clean.splitlines()[:2] == ["-----BEGIN RSA PRIVATE KEY-----", "[REDACTED:private-key]"]
+    assert clean.endswith("-----END RSA PRIVATE KEY-----")
+    assert not re.search(r"[A-Za-z0-9]{20}", clean)
+
+
+def test_a_private_key_in_a_list_of_lines_is_found() -> None:
+    """As a patch or a numbered listing shows it."""
+    patch = json.dumps([f"+{line}" for line in PEM.splitlines()])
+    listing = json.dumps("\n".join(f"{n:6}\u2192{line}" for n, line in enumerate(PEM.splitlines(), 1)))
+    for text in (patch, listing):
+        clean, count = redact(text)
+        json.loads(clean)
+        assert count == 1
+        assert not re.search(r"[A-Za-z0-9+/]{24}", clean)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEX,
+        HEX[:40] + " Merge branch",
+        "5f1c9d1e-0000-4000-8000-000000000001",
+        "data:image/png;base64," + A64 * 20,
+        A64[:30] + "AKIAQ7RT2MEW5XZ4NB3K" + A64[:30],
+        "sk-learn, task-runner-with-a-very-long-kebab-case-name-and-more",
+        "class='sk-circle-fade-dot-wrapper-element-one'",
+        "https://example.com:8080/a@b and http://localhost:3000/x",
+        "git@github.com:owner/repository.git",
+        "key-value-pairs-are-kept-in-a-dictionary-of-lists",
+        "npm_config_registry=https://registry.npmjs.org/",
+        "hf_hub_download(repo_id=model_name_and_revision)",
+        "SKIP_THIS_TEST and SKU1234567890",
+        "the bearer of this letter was here yesterday evening",
+        "-----BEGIN CERTIFICATE-----\n" + A64[:64] + "\n-----END CERTIFICATE-----",
+        "-----BEGIN PUBLIC KEY-----\n" + A64[:64] + "\n-----END PUBLIC KEY-----",
+        "secret_access_key=${AWS_SECRET_ACCESS_KEY}",
+        "postgres://$USER:$PASSWORD@host/x and mysql://{user}:{password}@host",
+    ],
+)
+def test_what_only_looks_random_stays(text: str) -> None:
+    """Hashes, ids, images, names, addresses without a password, public keys, placeholders of templates."""
+    assert redact(text) == (text, 0)
+
+
+@given(st.text(max_size=300), st.sampled_from(sorted(SECRETS.values())), st.text(max_size=300))
+def test_redacted_json_is_json_whatever_stands_around_a_secret(before: str, secret: str, after: str) -> None:
+    """And holds the same keys."""
+    clean, _ = redact(json.dumps({"a": before + " " + secret + " " + after, "b": 1}))
+    assert sorted(json.loads(clean)) == ["a", "b"]
+
+
+def test_real_transcripts_lose_only_what_was_meant_as_a_secret(real_transcripts: Path) -> None:
+    """Their collectors removed the real ones; samples of tokens in one of them are all that is found."""
+    found: set[str] = set()
+    for path in sorted(real_transcripts.glob("*/*.json*")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        clean, _ = redact(text)
+        found |= set(re.findall(r"\[REDACTED:([a-z-]+)\]", clean))
+        for line in clean.splitlines() if path.suffix == ".jsonl" else [clean]:
+            if line[:1] in {"{", "["}:
+                json.loads(line)
+    assert found <= {"slack-token", "aws-access-key"}
