@@ -91,7 +91,7 @@ def _error_facts(run: Run, outcome: Outcome | None, printed: Printed) -> list[Fa
 
 
 def _is_complaint(run: Run, output: str) -> bool:
-    """Whether the short output of a failed command that shows content is its complaint; searches may just find nothing."""
+    """Whether the short output of a failed command that shows content is its complaint; a search may find nothing."""
     return output.count("\n") <= 4 and not any(segment.program in _FINDING_NOTHING for segment in run.segments)
 
 

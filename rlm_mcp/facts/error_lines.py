@@ -43,7 +43,7 @@ class ErrorLine:
 _TRACE_HEAD = "Traceback (most recent call last)"
 _PYTHON_PLACE = LazyPattern(r"^\s*File \"[^\"]+\", line \d+.*$", re.MULTILINE)
 _NEXT_PLACE = lazy(
-    r"\A\n?(?:[^\n]*\n){0,6}?[ \t]*((?:-->|\u256d\u2500\[|at (?:\S+ )?\(?|"
+    r"\n?(?:[^\n]*\n){0,6}?[ \t]*((?:-->|\u256d\u2500\[|at (?:\S+ )?\(?|"
     r"\u250c\u2500)[^\n]*:\d+(?::\d+)?\)?\]?[^\n]*|[\w./\\-]+\.\w{1,5}:\d+(?::\d+)?(?: \S+)?)[ \t]*(?=\n|\Z)"
 )
 _PYTEST_PLACE = LazyPattern(r"^([\w./\\-]+\.py:\d+): \w+", re.MULTILINE)
@@ -112,6 +112,8 @@ def _error(text: str, start: int, end: int, base: int) -> ErrorLine | None:
         place = _NEXT_PLACE.match(text, end, min(len(text), end + 600))
         if place:
             where = place[1].strip()
+    if not where and line.rstrip().endswith(":"):
+        where = text[end : end + 400].strip().split("\n")[0]
     left = start + len(line) - len(line.lstrip())
     right = start + len(line.rstrip())
     right = min(right, left + MAX_LINE_CHARS)

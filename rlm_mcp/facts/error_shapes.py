@@ -29,6 +29,8 @@ _BEFORE_REPORT = lazy(
 )
 """What may stand before it on the line: a mark, a place, a program's name, a few words."""
 _AT_START = lazy(
+    r"CMake Error|(?:\w+\.)+(?:errors|exceptions)\.\w+: \S|"
+    r"\[?[\d-]*[T ]?\d\d:\d\d:\d\d\S*\s+(?:\S{1,40}\s+){0,2}\[?(?:ERROR|FATAL|CRITICAL)\b",
     r"\s*\d+:\d+\s+(?:error|Error)\s+\S|\S+\s+\d+:\d+\s+error\b|\s+\w+_test\.go:\d+: \S|(?:npm|yarn|pnpm) (?:ERR!|"
     r"error)|\s*ERR_\w+",
     r"\u2009?ERR_PNPM|\[(?:ERROR|error|FATAL|FAIL|SEVERE)\]|\s*(?:ERROR|FATAL|CRITICAL|PANIC)\s+(?!\S*::)\S.*\S|"

@@ -20,7 +20,10 @@ def _set(text: str) -> frozenset[str]:
 
 _OTHER_LANGUAGES: tuple[tuple[frozenset[str], LazyPattern, LazyPattern, LazyPattern], ...] = (
     (
-        _set("der die das und nicht ist ein eine bitte wir ich auf mit f\u00fcr auch werden soll kein keine wird den zu aber im oder noch"),
+        _set(
+            "der die das und nicht ist ein eine bitte wir ich auf mit f\u00fcr auch werden soll kein keine wird den zu "
+            "aber im oder noch"
+        ),
         _words(
             r"\b(?:darf|d\u00fcrfen|soll|sollen|sollte|kann|muss)\b.*\b(?:nicht|kein\w*|nie)\b|\bniemals\b|\bnie\b|"
             r"\bkeine?[nmrs]?\b|\bohne\b|\bnicht\b.*\b(?:verwenden|\u00e4ndern|anfassen|benutzen|nutzen|l\u00f6schen|"
@@ -59,7 +62,10 @@ _OTHER_LANGUAGES: tuple[tuple[frozenset[str], LazyPattern, LazyPattern, LazyPatt
             r"quer\u00eda decir|olvidaste|deshaz|revierte)\b|^no[,. ]"),
     ),
     (
-        _set("o os as e \u00e9 um uma para com por que do da n\u00e3o em se como mas mais est\u00e1 deve use sem no na de"),
+        _set(
+            "o os as e \u00e9 um uma para com por que do da n\u00e3o em se como mas mais est\u00e1 deve use sem no na "
+            "de"
+        ),
         _words(
             r"\bn\u00e3o (?:use|usar|toque|mude|altere|deve|devem|fa\u00e7a|modifique|adicione|apague|pode|podem|"
             r"quero|\w+)\b|\bnunca\b|\bjamais\b|\bsem\b|\bevite\b|\bproibido\b|\bnenhuma?\b"),

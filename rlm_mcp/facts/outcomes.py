@@ -1,7 +1,8 @@
 """Outcomes of test runs, read from a runner's printed output: counts, failing test names, the counts line itself.
 
 Each runner's shapes come from its own printed summaries (pytest, unittest, jest, vitest, mocha, bun, go, cargo,
-nextest, rspec, minitest, phpunit, pest, dotnet, gradle, maven, ctest, tox, playwright, swift, deno, mix, node, TAP, prove).
+nextest, rspec, minitest, phpunit, pest, dotnet, gradle, maven, ctest, tox, playwright, swift, deno, mix, node, TAP,
+prove).
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def _number(text: str | None) -> int:
     return int(text.replace(",", "")) if text else 0
 
 
-def _summed(text: str) -> Callable[[str], _Counts | None]:
-    """Counts of every match of a pattern with the groups ``p`` (passed) and ``f``, ``f2`` (failed), ``t`` (total)."""
+def _summed(text: str, *, last_only: bool = False) -> Callable[[str], _Counts | None]:
+    """Counts of every match (or the last) of a pattern with the groups ``p`` (passed) and ``f``, ``f2`` (failed), ``t`` (total)."""
     pattern = _pattern(text)
     names = pattern.groups
 
@@ -86,6 +87,8 @@ def _summed(text: str) -> Callable[[str], _Counts | None]:
             good = _number(groups["p"]) if "p" in names and groups["p"] else 0
             if "t" in names and groups["t"]:
                 good = _number(groups["t"]) - bad - _number(groups.get("s"))
+            if last_only:
+                passed = failed = 0
             passed, failed, last = passed + good, failed + bad, match
         if last is None:
             return None
@@ -270,7 +273,10 @@ _RUNNERS: tuple[_Runner, ...] = (
         "vitest",
         ("Tests  ", "Test Files "),
         _summed(r"^\s*Tests\s{2,}(?:(?P<f>\d+) failed(?: \| )?)?(?:(?P<p>\d+) passed)?(?: \| .*)?.*\(\d+\)\s*$"),
-        (_pattern(r"^[ ]*(?:FAIL|\u00d7|\u2717)[ ]+(?P<name>\S+ > .*?|.*? > .*?)(?: \d+ms)?$"),),
+        (
+            _pattern(r"^[ ]*FAIL[ ]+(?P<name>\S.*? > .*?)(?: \d+ms)?$"),
+            _pattern(r"^[ ]*[\u00d7\u2717][ ]+(?P<name>\S.*? > .*?)(?: \d+ms)?$"),
+        ),
     ),
     _Runner(
         "bun test",
@@ -283,7 +289,7 @@ _RUNNERS: tuple[_Runner, ...] = (
         "mocha",
         (" passing", " failing"),
         _two_lines(r"^\s*(\d+) passing\b.*$", r"^\s*(\d+) failing\b.*$"),
-        (_pattern(r"^[ ]+\d+\) (?P<name>\S.*?):?$"),),
+        (_pattern(r"^[ ]{4,}\d+\) (?P<name>\S.*?):?$"), _pattern(r"^[ ]{2}\d+\) (?P<name>\S.*?):?$")),
     ),
     _Runner(
         "playwright",
@@ -296,7 +302,8 @@ _RUNNERS: tuple[_Runner, ...] = (
         ("DONE ",),
         _summed(
             r"^DONE (?P<t>\d+) tests?(?:, (?P<s>\d+) skipped)?(?:, (?P<f>\d+) failures?)?(?:, (?P<f2>\d+) errors?)? "
-            r"in [\d.]+s$"),
+            r"in [\d.]+s$"
+        ),
         (_pattern(r"^=== FAIL: (?P<name>\S+ \S+)"),),
     ),
     _Runner(
@@ -317,7 +324,8 @@ _RUNNERS: tuple[_Runner, ...] = (
         (" assertions, ",),
         _summed(
             r"^(?P<t>\d+) (?:runs|tests), \d+ assertions, (?P<f>\d+) failures, (?P<f2>\d+) errors(?:, (?P<s>\d+) "
-            r"skips)?.*$"),
+            r"skips)?.*$"
+        ),
         (_pattern(r"^\s*(?:\d+\) )?(?:Failure|Error):\n(?P<name>\S+#\S+?)(?::| \[|$)"),),
     ),
     _Runner(
@@ -335,8 +343,12 @@ _RUNNERS: tuple[_Runner, ...] = (
         _summed(r"^(?:\d+ doctests?, )?(?:\d+ propert(?:y|ies), )?(?P<t>\d+) tests?, (?P<f>\d+) failures?.*$"),
         (_pattern(r"^\s+\d+\) test (?P<name>\S.*)$"), _pattern(r"^not ok \d+ (?P<name>\S.*)$")),
     ),
-    _Runner("dotnet test", ("Passed!", "Failed!", "Total tests:"), _dotnet, (_pattern(
-        r"^\s+Failed (?P<name>\S.*?) \[[^\]]*\]\s*$"),)),
+    _Runner(
+        "dotnet test",
+        ("Passed!", "Failed!", "Total tests:"),
+        _dotnet,
+        (_pattern(r"^\s+Failed (?P<name>\S.*?) \[[^\]]*\]\s*$"),),
+    ),
     _Runner(
         "maven",
         ("Tests run: ",),
@@ -360,12 +372,15 @@ _RUNNERS: tuple[_Runner, ...] = (
         "ctest",
         ("% tests passed",),
         _summed(r"^\d+% tests passed, (?P<f>\d+) tests? failed out of (?P<t>\d+)$"),
-        (_pattern(
-            r"^\s+\d+ - (?P<name>\S+) \((?:Failed|Timeout|SEGFAULT|Not Run|Subprocess aborted|Child aborted)\)"),),
+        (
+            _pattern(
+                r"^\s+\d+ - (?P<name>\S+) \((?:Failed|Timeout|SEGFAULT|Not Run|Subprocess aborted|Child aborted)\)"
+            ),
+        ),
     ),
     _Runner(
         "deno test",
-        (" passed", ),
+        (" passed",),
         _summed(r"^(?:ok|FAILED) \| (?P<p>\d+) passed(?: \([^)]*\))? \| (?P<f>\d+) failed.*$"),
         (_pattern(r"^(?P<name>\S.*?) \.\.\. FAILED\b.*$"), _pattern(r"^(?P<name>\S.*?) => \./\S+$")),
     ),
@@ -373,24 +388,45 @@ _RUNNERS: tuple[_Runner, ...] = (
         "swift test",
         ("Executed ", "Test run with"),
         _summed(
-            r"^(?:\t ?| {2,})?Executed (?P<t>\d+) tests?, with (?:\d+ tests? skipped and )?(?P<f>\d+) failures?.*$"
+            r"^(?:\t ?| {2,})?Executed (?P<t>\d+) tests?, with (?:\d+ tests? skipped and )?(?P<f>\d+) failures?.*$",
+            last_only=True,
         ),
         (
             _pattern(r"^(?:.*: error: )?Test Case '-?\[?(?P<name>[^\]']+?)\]?' failed\b.*$"),
             _pattern(r"^. Test (?P<name>\"[^\"]+\"|\w+\(\)) failed after .*$"),
         ),
     ),
-    _Runner("node --test", (" fail ", "# pass", "\u2139 pass"), _node, (_pattern(
-        r"^\s*(?:\u2716|not ok \d+ -) (?P<name>(?!failing tests)\S.*?)(?: \([\d.]+ms\))?$"),)),
-    _Runner("tox", (": OK", ": FAIL", "congratulations"), _marks(
-        r"^\s{2}\S+: OK\b", r"^\s{2}\S+: FAIL\b", r"^\s{2}(?:congratulations :\)|evaluation failed :\().*$"), (_pattern(r"^\s{2}(?P<name>\S+): FAIL\b.*$"),)),
-    _Runner("prove", ("Result: ",), _marks(
-        r"\.\. ok$", r"\.\. (?:Failed|Dubious)", r"^Result: (?:PASS|FAIL)$"), (_pattern(r"^(?P<name>\S+\.t) +\(Wstat: .*$"),)),
-    _Runner("karma", ("Executed ",), _summed(
-        r"^.*?Executed (?P<t>\d+) of \d+(?: \((?P<f>\d+) FAILED\))?(?: \(skipped (?P<s>\d+)\))?.*$")),
-    _Runner("tests", (" passed", " failed"), _summed(
-        r"^(?:\w+:? )?(?P<p>\d+) (?:tests? )?passed(?:,|;| and)? *(?P<f>\d+) (?:tests? )?failed\b.*$")),
-)  # fmt: skip
+    _Runner(
+        "node --test",
+        (" fail ", "# pass", "\u2139 pass"),
+        _node,
+        (_pattern(r"^\s*(?:\u2716|not ok \d+ -) (?P<name>(?!failing tests)\S.*?)(?: \([\d.]+ms\))?$"),),
+    ),
+    _Runner(
+        "tox",
+        (": OK", ": FAIL", "congratulations"),
+        _marks(r"^\s{2}\S+: OK\b", r"^\s{2}\S+: FAIL\b", r"^\s{2}(?:congratulations :\)|evaluation failed :\().*$"),
+        (_pattern(r"^\s{2}(?P<name>\S+): FAIL\b.*$"),),
+    ),
+    _Runner(
+        "prove",
+        ("Result: ",),
+        _marks(r"\.\. ok$", r"\.\. (?:Failed|Dubious)", r"^Result: (?:PASS|FAIL)$"),
+        (_pattern(r"^(?P<name>\S+\.t) +\(Wstat: .*$"),),
+    ),
+    _Runner(
+        "karma",
+        ("Executed ",),
+        _summed(
+            r"^.*?Executed (?P<t>\d+) of \d+(?: \((?P<f>\d+) FAILED\))?(?: \(skipped (?P<s>\d+)\))?.*$", last_only=True
+        ),
+    ),
+    _Runner(
+        "tests",
+        (" passed", " failed"),
+        _summed(r"^(?:\w+:? )?(?P<p>\d+) (?:tests? )?passed(?:,|;| and)? *(?P<f>\d+) (?:tests? )?failed\b.*$"),
+    ),
+)
 
 _NEEDLES = tuple(sorted({needle for runner in _RUNNERS for needle in runner.needles}))
 

@@ -51,7 +51,7 @@ _VALUE_FLAGS = frozenset({
 
 
 def run_key(segment: Segment) -> RunKey:
-    """(tool, targets): ``("pytest", ("tests/a.py",))`` of ``uv run python -m pytest -x tests/a.py``. Flags are dropped."""
+    """(tool, targets): ``("pytest", ("tests/a.py",))`` of ``uv run pytest -x tests/a.py``. Flags are dropped."""
     name = segment.program
     words = segment.words
     if name in {"git", "gh", "glab"}:
@@ -85,10 +85,11 @@ def run_key(segment: Segment) -> RunKey:
 
 
 _VERB_TOOLS = {
-    "npm": 3, "yarn": 3, "pnpm": 3, "bun": 3, "go": 2, "cargo": 3, "dotnet": 2, "mix": 2, "swift": 2, "deno": 3, "make": 2,
-    "just": 2, "mise": 3, "task": 2, "rake": 2, "rails": 2, "gradle": 2, "gradlew": 2, "mvn": 2, "mvnw": 2, "ruff": 2,
-    "biome": 2, "docker": 2, "kubectl": 2, "pip": 2, "pip3": 2, "uv": 3, "poetry": 2, "terraform": 2, "nx": 2, "turbo": 3,
-    "golangci-lint": 2, "playwright": 2, "ng": 2, "php": 2, "composer": 2, "flutter": 2, "dart": 2, "bazel": 2, "zig": 2,
+    "npm": 3, "yarn": 3, "pnpm": 3, "bun": 3, "go": 2, "cargo": 3, "dotnet": 2, "mix": 2, "swift": 2, "deno": 3,
+    "make": 2, "just": 2, "mise": 3, "task": 2, "rake": 2, "rails": 2, "gradle": 2, "gradlew": 2, "mvn": 2, "mvnw": 2,
+    "ruff": 2, "biome": 2, "docker": 2, "kubectl": 2, "pip": 2, "pip3": 2, "uv": 3, "poetry": 2, "terraform": 2,
+    "nx": 2, "turbo": 3, "golangci-lint": 2, "playwright": 2, "ng": 2, "php": 2, "composer": 2, "flutter": 2,
+    "dart": 2, "bazel": 2, "zig": 2,
 }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ _SEARCH_VALUES = frozenset({
 
 
 def files_shown(segments: list[Segment], cwd: str) -> list[Shown]:
-    """Files printed by ``cat``, ``sed -n``, ``head``, ``tail``, ``nl``, ``rg PATTERN FILE``, ``git show REV:FILE`` ..."""
+    """Files printed by ``cat``, ``sed -n``, ``head``, ``tail``, ``nl``, ``rg X FILE``, ``git show REV:FILE`` ..."""
     found: list[Shown] = []
     folder = cwd
     for i, segment in enumerate(segments):

@@ -32,7 +32,7 @@ class Printed:
         """A span of ``text`` as one of the Event's text."""
         if self.base < 0:
             return 0, 0
-        return self.base + self._raw(start), self.base + self._raw(end)
+        return self.base + self._raw(start), self.base + (self._raw(end - 1) + 1 if end > start else self._raw(end))
 
     def _raw(self, at: int) -> int:
         if not self.cuts:

@@ -211,7 +211,8 @@ def is_correction(sentence: Sentence, language: Language) -> bool:
 _REVOKE = lazy(
     r"^(?:[\W_]|and |but |so |ok(?:ay)?,? |actually,? |please )*(?:forget|ignore|drop|scrap|disregard|never ?mind|"
     r"scratch)\b(?! (?:errors?|warnings?|case|whitespace|files?|the (?:tests?|warnings?|errors?|file)))",
-    r"\byou (?:can|may) (?:now|again|after all)\b|\byou(?:'re| are) (?:now )?allowed to\b|\bnow (?:you )?(?:can|"
+    r"\byou (?:can|may) (?:[\w`./-]+ ){0,8}(?:now|again|after all)\b|\byou(?:'re| are) (?:now )?allowed to\b|"
+    r"\bnow (?:you )?(?:can|"
     r"may)\b|\b(?:it'?s|it is|that'?s) (?:now )?(?:ok|okay|fine|alright|allowed) (?:now )?to\b|"
     r"\bis (?:now )?(?:allowed|ok|okay|fine)(?: now| again| after all)?\b",
     r"\bno longer (?:need|necessary|required|matters?|applies|apply|have to)\b|\b(?:i )?changed my mind\b|\blift(?:ed|"
