@@ -1,8 +1,10 @@
 """The swap in the real Claude Code: installed as a person would, driven against a provider on loopback."""
 
 import json
+import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -315,6 +317,35 @@ def test_when_ours_fails_the_built_in_summary_runs(home: ClaudeHome, api: Provid
         ended = client.say("Go on.")
     assert len(api.of_kind("summary")) == 1
     assert SUMMARY in last_main(api).text
+    assert ended["result"] == "OK"
+
+
+def servers_below(process_id: int) -> list[int]:
+    """Process ids of our MCP servers that the client started."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it ended meanwhile
+            continue
+        if parent == process_id and b"serve" in words:
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the server through /proc")
+def test_a_killed_server_takes_neither_the_client_nor_the_swap_along(home: ClaudeHome, api: Provider) -> None:
+    """The swap needs no server; the session goes on."""
+    with headless(home) as client:
+        api.steps.extend([Step(tool=f"{TOOLS}status"), Step(text="Seen.")])
+        client.say("Look around.")
+        (server,) = servers_below(client.process.pid)
+        os.kill(server, signal.SIGKILL)
+        client.say("/compact")
+        ended = client.say("Go on.")
+    assert not api.of_kind("summary")
+    assert briefs(last_main(api)) == 1
     assert ended["result"] == "OK"
 
 
