@@ -42,6 +42,8 @@ BATCH_BYTES = 4 << 20
 RECORD_BYTES = 256 << 20
 _UNDECIDED_BYTES = 1 << 20
 _DIGEST_BYTES = 4 << 10
+_SPLIT_BYTES = 8 << 20
+"""Longer broken lines are not searched for the records in them."""
 
 
 class Change(StrEnum):
@@ -251,7 +253,7 @@ class _Harvest:
         return value
 
     def _take_run(self, frame: bytes, start: int) -> None:
-        spans, rest = jsonl.objects_of_line(frame)
+        spans, rest = jsonl.objects_of_line(frame) if len(frame) <= _SPLIT_BYTES else ((), 0)
         for begin, end in spans:
             piece = frame[begin:end]
             try:

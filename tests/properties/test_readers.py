@@ -98,7 +98,8 @@ _WORDS = st.sampled_from(
     ["type", "user", "assistant", "system", "attachment", "progress", "queue-operation", "message", "content", "text",
      "tool_use", "tool_result", "tool_use_id", "id", "name", "input", "toolUseResult", "uuid", "sessionId", "timestamp",
      "subtype", "compact_boundary", "compactMetadata", "isCompactSummary", "Bash", "Edit", "TodoWrite",
-     "AskUserQuestion", "Read", "file", "structuredPatch", "questions", "todos", "agent_progress", "data", "operation", "enqueue",
+     "AskUserQuestion", "Read", "file", "structuredPatch", "questions", "todos", "agent_progress", "data", "operation",
+     "enqueue",
      "queued_command", "prompt", "image", "source", "base64", "model", "usage", "input_tokens", "parentUuid", "summary",
      "<task-notification>", "2026-11-22T06:41:03.913Z"]
 )  # fmt: skip
