@@ -179,7 +179,11 @@ def test_errors_printed_by_passing_tests_are_not_errors() -> None:
     assert _of(_current([_ran("pytest", output)]), FactKind.ERROR) == []
 
 
-PYTEST_BAD = "FAILED tests/test_a.py::test_one - assert 1 == 2\nFAILED tests/test_a.py::test_two - assert 1 == 2\n=== 2 failed, 3 passed in 0.1s ===\n"
+PYTEST_BAD = """\
+FAILED tests/test_a.py::test_one - assert 1 == 2
+FAILED tests/test_a.py::test_two - assert 1 == 2
+=== 2 failed, 3 passed in 0.1s ===
+"""
 
 
 def test_a_passing_run_with_other_flags_closes_the_failing_tests() -> None:
@@ -422,7 +426,7 @@ def test_a_failed_edit_is_an_error_about_its_file_until_the_file_is_edited() -> 
 
 def test_what_the_user_says_in_refusing_a_tool_is_the_users() -> None:
     """A refusal is an error; its words may be a rule."""
-    text = "The user doesn't want to proceed with this tool use. To tell you how to proceed, the user said:\nNever use sudo."
+    text = "The user doesn't want to proceed. To tell you how to proceed, the user said:\nNever use sudo."
     event = _did(OtherTool(name="Bash", summary="x", failed=True), text=text, failed=True)
     (rule,) = _of(_current([event]), FactKind.CONSTRAINT)
     assert event.text[rule.start : rule.end] == "Never use sudo."

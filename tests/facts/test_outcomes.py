@@ -46,9 +46,15 @@ Ran 3 tests in 0.004s
 
 FAILED (failures=1, errors=1)
 """
-DJANGO_OK = "Found 7 test(s).\nSystem check identified no issues (0 silenced).\n.......\n" + (
-    "----------------------------------------------------------------------\nRan 7 tests in 1.512s\n\nOK\n"
-)
+DJANGO_OK = """\
+Found 7 test(s).
+System check identified no issues (0 silenced).
+.......
+----------------------------------------------------------------------
+Ran 7 tests in 1.512s
+
+OK
+"""
 JEST = """\
 FAIL src/cart.test.ts
   Cart
@@ -146,10 +152,13 @@ failures:
 
 test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
 """
-CARGO_MANY = (
-    "test result: ok. 11 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\n"
-    "   Doc-tests shop\n\ntest result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.31s\n"
-)
+CARGO_MANY = """\
+test result: ok. 11 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+
+   Doc-tests shop
+
+test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.31s
+"""
 NEXTEST = """\
         PASS [   0.004s] shop cart::tests::adds
         FAIL [   0.006s] shop cart::tests::rounds
@@ -230,7 +239,11 @@ The following tests FAILED:
 \t  2 - tax (Failed)
 Errors while running CTest
 """
-TOX = "  py311: OK (4.20=setup[2.1]+cmd[2.1] seconds)\n  lint: FAIL code 1 (0.50 seconds)\n  evaluation failed :( (4.81 seconds)\n"
+TOX = """\
+  py311: OK (4.20=setup[2.1]+cmd[2.1] seconds)
+  lint: FAIL code 1 (0.50 seconds)
+  evaluation failed :( (4.81 seconds)
+"""
 PLAYWRIGHT = """\
   1) [chromium] \u203a cart.spec.ts:9:5 \u203a checkout \u203a pays \u2500\u2500\u2500\u2500
 
@@ -266,8 +279,13 @@ PROVE = "t/cart.t .. ok\nt/tax.t ... Failed 1/4 subtests\nt/tax.t (Wstat: 256 Te
 GOTESTSUM = "=== FAIL: internal/cart TestCart (0.00s)\n\nDONE 21 tests, 1 skipped, 1 failure in 2.345s\n"
 BATS = " \u2713 prints help\n \u2717 fails on a missing file\n\n2 tests, 1 failure\n"
 
+PYTEST_FAILING = [
+    "tests/test_cart.py::TestCart::test_total_rounding",
+    "tests/test_tax.py::test_rate[de-19]",
+    "tests/test_tax.py::test_lookup",
+]
 RUNS = [
-    ("pytest", PYTEST_SHORT, 11, 3, ["tests/test_cart.py::TestCart::test_total_rounding", "tests/test_tax.py::test_rate[de-19]", "tests/test_tax.py::test_lookup"]),
+    ("pytest", PYTEST_SHORT, 11, 3, PYTEST_FAILING),
     ("pytest", PYTEST_QUIET, 20, 0, []),
     ("pytest", PYTEST_VERBOSE, 2, 1, ["tests/test_api.py::test_post[a b]"]),
     ("unittest", UNITTEST, 1, 2, ["test_split (shop.tests.test_text.SplitTest.test_split)"]),

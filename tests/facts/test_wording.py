@@ -226,7 +226,10 @@ def test_taking_a_rule_back_is_known(text: str) -> None:
 
 def test_sentences_stand_where_they_say_and_leave_code_out() -> None:
     """Offsets point into the text; fenced blocks and abbreviations do not end or start sentences."""
-    text = "Use e.g. pnpm. Never npm!\n\n```sh\nnpm install  # never\n```\n- keep it small\n3. one more. And another\n# Title\n"
+    text = (
+        "Use e.g. pnpm. Never npm!\n\n```sh\nnpm install  # never\n```\n"
+        "- keep it small\n3. one more. And another\n# Title\n"
+    )
     found = list(sentences(text))
     assert [s.text for s in found] == [
         "Use e.g. pnpm.", "Never npm!", "keep it small", "one more.", "And another", "Title",
