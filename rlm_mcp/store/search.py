@@ -55,27 +55,44 @@ def word_set(text: str) -> set[str]:
     return set(_WORD.findall(text.lower()))
 
 
-def by_words(
-    store: Store, scope: Sequence[ScopePart], words: Sequence[str], *, every: bool, columns: str = "", limit: int = 50
-) -> list[WordHit]:
-    """Events with ``every`` (or any) of the words, the best first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Only:
+    """Which Events count."""
 
-    Args:
-        columns: restricts to ``prompt``, ``said`` or ``done`` (space-separated); empty for all.
+    kind: str = ""
+    """An EventKind; empty for all."""
+    turns: tuple[int, int] | None = None
+    """First and last Turn."""
+
+    def condition(self) -> tuple[str, tuple[object, ...]]:
+        """As SQL over ``event``, with its values."""
+        text = " AND event.kind = ?" if self.kind else ""
+        values: tuple[object, ...] = (self.kind,) if self.kind else ()
+        if self.turns is not None:
+            text, values = f"{text} AND event.turn BETWEEN ? AND ?", (*values, *self.turns)
+        return text, values
+
+
+ALL = Only()
+
+
+def by_words(
+    store: Store, scope: Sequence[ScopePart], match: str, *, only: Only = ALL, limit: int = 50
+) -> list[WordHit]:
+    """Events that fit ``match`` (see :func:`matching`), the best first.
+
+    Raises:
+        StoreDamaged: the word index cannot be read.
     """
-    if not words or not scope:
-        return []
-    joined = (" AND " if every else " OR ").join('"' + word.replace('"', '""') + '"' for word in words)
-    match = f"{{{columns}}} : ({joined})" if columns else joined
     found: list[tuple[int, float]] = []
+    condition, values = only.condition()
     for part in scope:
-        low, high = _rowids(store, part)
         rows = store.connection.execute(
             "SELECT event_fts.rowid, bm25(event_fts, 4.0, 1.5, 1.0) AS score FROM event_fts "
             "CROSS JOIN event ON event.id = event_fts.rowid "  # the word index first, whatever the planner thinks
-            "WHERE event_fts MATCH ? AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ? "
-            "ORDER BY score LIMIT ?",
-            (match, low, high, part.session.id, part.max_seq, limit),
+            "WHERE event_fts MATCH ? AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ?"
+            f"{condition} ORDER BY score LIMIT ?",
+            (match, *_rowids(store, part), part.session.id, part.max_seq, *values, limit),
         )
         found.extend((row[0], -row[1]) for row in rows)
     found.sort(key=lambda pair: (-pair[1], -pair[0]))
@@ -83,21 +100,29 @@ def by_words(
     return [WordHit(event=rows_by_id[rowid], score=score) for rowid, score in found[:limit]]
 
 
-def count_words(store: Store, scope: Sequence[ScopePart], words: Sequence[str], *, every: bool) -> int:
+def count_words(store: Store, scope: Sequence[ScopePart], match: str, *, only: Only = ALL) -> int:
     """How many Events :func:`by_words` would find without its limit."""
-    if not words:
-        return 0
-    match = (" AND " if every else " OR ").join('"' + word.replace('"', '""') + '"' for word in words)
+    condition, values = only.condition()
     total = 0
     for part in scope:
-        low, high = _rowids(store, part)
         row = store.connection.execute(
             "SELECT count(*) FROM event_fts CROSS JOIN event ON event.id = event_fts.rowid WHERE event_fts MATCH ? "
-            "AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ?",
-            (match, low, high, part.session.id, part.max_seq),
+            f"AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ?{condition}",
+            (match, *_rowids(store, part), part.session.id, part.max_seq, *values),
         ).fetchone()
         total += int(row[0])
     return total
+
+
+def matching(words: Sequence[str], *, every: bool, columns: str = "") -> str:
+    """The index's own expression for every (or any) of the words.
+
+    Args:
+        words: at least one.
+        columns: restricts to ``prompt``, ``said`` or ``done`` (space-separated); empty for all.
+    """
+    joined = (" AND " if every else " OR ").join('"' + word.replace('"', '""') + '"' for word in words)
+    return f"{{{columns}}} : ({joined})" if columns else joined
 
 
 def _rowids(store: Store, part: ScopePart) -> tuple[int, int]:
@@ -148,7 +173,7 @@ def _grep(store: Store, part: ScopePart, pattern: str, *, fixed: bool, limit: in
 
 
 def _placed(store: Store, part: ScopePart, output: bytes, limit: int) -> list[PatternHit]:
-    """ripgrep's ``offset:match`` lines, in order, laid beside the Events, in order; header lines are passed over."""
+    """Ripgrep's ``offset:match`` lines, in order, laid beside the Events, in order; header lines are passed over."""
     rows = store.connection.execute(
         "SELECT seq, turn, kind, start, length FROM event WHERE session = ? AND seq <= ? ORDER BY seq",
         (part.session.id, part.max_seq),

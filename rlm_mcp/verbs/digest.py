@@ -42,7 +42,7 @@ def digest(store: Store, part: ScopePart, turn: TurnRow, view: View, max_tokens:
     prompt = _whole_prompt(store, part, turn)
     ref = view.ref(turn.session_key, turn.first_seq)
     last = view.ref(turn.session_key, turn.last_seq)
-    head_room = max(60, int(max_tokens * (0.3 if rows else 0.8)))
+    head_room = int(max_tokens * (0.3 if rows else 0.8))
     head = f't{turn.number} ({ref} to {last}) user: "{_cut_to(prompt, head_room)}"'
     lines = [head]
     room = max_tokens - estimate_tokens(head) - 1
@@ -63,7 +63,18 @@ def digest(store: Store, part: ScopePart, turn: TurnRow, view: View, max_tokens:
         total_share -= share
         if line:
             lines.append(line)
-    return [*lines, reply] if reply else lines
+    return _within([*lines, reply] if reply else lines, max_tokens)
+
+
+def _within(lines: list[str], max_tokens: int) -> list[str]:
+    """The first of the lines that fit; the first one always."""
+    kept, room = lines[:1], max_tokens - estimate_tokens(lines[0]) - 1
+    for line in lines[1:]:
+        room -= estimate_tokens(line) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return kept
 
 
 def _joined(label: str, pieces: Sequence[Line], room: int) -> str:

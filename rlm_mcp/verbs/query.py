@@ -252,9 +252,8 @@ _TOPICS = (
             "failed"
         ),
         companions=_words(
-            "message messages line lines occurred happened raised thrown reported seen appeared came up open unresolved "
-            "hit "
-            "encountered verbatim any"
+            "message messages line lines occurred happened raised thrown reported seen appeared came up open "
+            "unresolved hit encountered verbatim any"
         )
         | _MADE,
         queries=(_ERRORS,),

@@ -8,7 +8,7 @@ wrong there); and the Events that hold the words.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from rlm_mcp.brief.fit import Line, fit
@@ -27,9 +27,14 @@ from rlm_mcp.verbs.query import Question, TypedQuery, content_words, understand
 
 MODES = ("auto", "words", "phrase", "regex")
 SCOPES = ("lineage", "session", "project", "all")
+MIN_TOKENS, MAX_TOKENS = 100, 20_000
 _PROMPT_TURNS = 5
 _COVERED = 0.6
 _SNIPPET_CHARS = 220
+_HITS = 40
+_FEW_HITS = 3
+_ONE_HIT = 64
+"""Tokens kept for Events that hold the words, whatever the digests take."""
 _PLACES = 80
 """Places of a pattern written out at most in one answer."""
 
@@ -60,24 +65,6 @@ class SearchAnswer:
     """More were found than shown, or (patterns) looked at."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """Where to look."""
-
-    kind: str = ""
-    """An EventKind or FactKind; empty for all."""
-    turns: tuple[int, int] | None = None
-    """First and last Turn."""
-
-    def admits(self, event: EventRow | index.PatternHit) -> bool:
-        """Whether an Event passes."""
-        return (not self.kind or event.kind == self.kind) and self.admits_turn(event.turn)
-
-    def admits_turn(self, turn: int) -> bool:
-        """Whether a Turn passes."""
-        return self.turns is None or self.turns[0] <= turn <= self.turns[1]
-
-
 def search(  # noqa: PLR0913  # the tool's own parameters
     store: Store,
     session: SessionRow,
@@ -102,14 +89,14 @@ def search(  # noqa: PLR0913  # the tool's own parameters
     Raises:
         QueryError: a filter, mode, scope or pattern that cannot be.
     """
-    filters = _filters(kind, turns)
+    only = _only(kind, turns)
     parts = _scope(store, session, scope)
-    budget = store.settings.search_tokens if max_tokens is None else max_tokens
+    budget = _budget(store, max_tokens, offset)
     asking = _Search(
         store=store,
         view=View(cwd=session.cwd, session_key=session.key),
         parts=parts,
-        filters=filters,
+        only=only,
         budget=budget,
         offset=offset,
         query=query,
@@ -117,25 +104,34 @@ def search(  # noqa: PLR0913  # the tool's own parameters
     mode, wanted = _mode(mode, query)
     if mode in ("regex", "phrase"):
         return asking.places(wanted, fixed=mode == "phrase")
-    if filters.kind in sets.NOUNS and filters.kind not in set(EventKind):
-        question = Question(typed=(TypedQuery(kind=filters.kind),), words=tuple(content_words(query)))
+    if only.kind in sets.NOUNS and only.kind not in set(EventKind):
+        question = Question(typed=(TypedQuery(kind=only.kind),), words=tuple(content_words(query)))
         return asking.typed(replace(question, is_plain_question=not question.words))
-    if mode == "auto" and not filters.kind:
+    if mode == "auto" and not only.kind:
         return asking.understood(understand(query))
     return asking.words(content_words(query) or index.words_of(query))
 
 
-def _filters(kind: str, turns: str) -> Filters:
+def _budget(store: Store, max_tokens: int | None, offset: int) -> int:
+    if offset < 0:
+        raise QueryError(f"offset {offset!r} is less than 0; give how many lines to pass over")
+    wanted = store.settings.search_tokens if max_tokens is None else max_tokens
+    if not MIN_TOKENS <= wanted <= MAX_TOKENS:
+        raise QueryError(f"max_tokens {wanted!r} cannot be; ask for {MIN_TOKENS:,} to {MAX_TOKENS:,}")
+    return wanted
+
+
+def _only(kind: str, turns: str) -> index.Only:
     if kind and kind not in set(EventKind) and kind not in sets.NOUNS:
         known = ", ".join(sorted({*map(str, EventKind), *sets.NOUNS}))
         raise QueryError(f"kind {kind!r} is not known; known: {known}")
     if not turns:
-        return Filters(kind=kind)
+        return index.Only(kind=kind)
     found = re.fullmatch(r"\s*t?(\d{1,9})\s*(?:-\s*t?(\d{1,9})\s*)?", turns)
     if found is None:
         raise QueryError(f"turns {turns!r} is not a range; write '4' or '3-9'")
     first = int(found[1])
-    return Filters(kind=kind, turns=(first, int(found[2]) if found[2] else first))
+    return index.Only(kind=kind, turns=(first, int(found[2]) if found[2] else first))
 
 
 def _scope(store: Store, session: SessionRow, scope: str) -> list[ScopePart]:
@@ -171,7 +167,7 @@ class _Search:
     store: Store
     view: View
     parts: Sequence[ScopePart]
-    filters: Filters
+    only: index.Only
     budget: int
     offset: int
     query: str
@@ -200,7 +196,7 @@ class _Search:
         found: dict[tuple[str, str], sets.Item] = {}
         for query in question.typed:
             for item in sets.items(self.store, self.parts, query, self.view):
-                if self.filters.admits_turn(item.turn):
+                if self._admits(item.turn):
                     found.setdefault((item.kind, item.text + item.ref), item)
         items = list(found.values())
         if question.words:
@@ -209,11 +205,17 @@ class _Search:
         if not items:
             return self._nothing(f"no {noun} recorded" + (f" for {' '.join(question.words)}" if question.words else ""))
         page = items[self.offset :]
+        if not page:
+            return self._finished(
+                [f"{noun} ({len(items)}): none from offset {self.offset} on"], [], len(items), is_cut=False
+            )
         room = self.budget - estimate_tokens(noun) - 30
         fitted = fit([item.line for item in page], room, narrowest=sets.narrowest(question.typed))
         head = f"{noun} ({len(items)}): " if not self.offset else f"{noun} ({self.offset + 1} on of {len(items)}): "
         lines = (
-            [head + fitted.lines[0], *fitted.lines[1:]] if fitted.lines else [head + one_line(page[0].line(200), 400)]
+            [head + fitted.lines[0], *fitted.lines[1:]]
+            if fitted.lines
+            else [head + one_line(page[0].line(100), self.budget * 2)]
         )
         shown = max(1, len(fitted.lines))
         return self._answer(lines, page[:shown], len(items), is_cut=self.offset + shown < len(items))
@@ -224,70 +226,77 @@ class _Search:
         if best:
             return best
         turns = {(part.session.key, turn.number) for part, turn, share in self._turns_of(words) if share >= _COVERED}
-        return [item for item in items if (self.view.session_key, item.turn) in turns]
+        return [item for item in items if (item.session_key, item.turn) in turns]
 
     def words(self, words: Sequence[str]) -> SearchAnswer:
-        """Digests of the Turns the words are from, then the Events that hold them."""
+        """Digests of the Turns the words are from (on the first page), then the Events that hold them."""
         if not words:
             raise QueryError('the query is empty; give words, a "phrase", a /pattern/ or a typed question')
         tokens = list(dict.fromkeys(token for word in words for token in index.words_of(word)))
-        turns = [] if self.filters.kind or self.offset else self._turns_of(tokens)
-        hits, total = self._word_hits(tokens)
-        if not hits and not turns:
-            return self.places(" ".join(words) if len(words) > 1 else words[0], fixed=True)
+        leading = [] if self.only.kind else self._leading(tokens)
+        hits, total = self._word_hits(tokens, {(part.session.id, turn.number) for part, turn in leading})
+        if not hits and not leading:
+            return self.places(" ".join(words), fixed=True)
+        lines, found = ([], []) if self.offset else self._digests(leading)
+        room = max(_ONE_HIT, self.budget - 24 - sum(estimate_tokens(line) + 1 for line in lines))
+        page = hits[self.offset :]
+        fitted = fit([self._hit_line(hit.event, tokens) for hit in page], room, narrowest=_ONE_HIT)
+        shown = len(fitted.lines)
+        lines += fitted.lines
+        found += [self._hit(hit.event, tokens) for hit in page[:shown]]
+        is_cut = self.offset + shown < total
+        if is_cut and lines:
+            lines[-1] += f"  [{total} events hold these words; more: offset={self.offset + shown}]"
+        return self._finished(
+            lines or [f"{total} events, none from offset {self.offset} on"], found, total, is_cut=is_cut
+        )
+
+    def _leading(self, tokens: Sequence[str]) -> list[tuple[ScopePart, TurnRow]]:
+        """The Turns whose prompts the words are from; fewer where there is little room to tell of them."""
+        most = 1 if self.budget < 700 else 3
+        return [(part, turn) for part, turn, share in self._turns_of(tokens) if share >= _COVERED][:most]
+
+    def _digests(self, leading: Sequence[tuple[ScopePart, TurnRow]]) -> tuple[list[str], list[Hit]]:
         lines: list[str] = []
-        room = self.budget - 24
-        leading = [(part, turn) for part, turn, share in turns if share >= _COVERED][:3]
+        hits: list[Hit] = []
+        room = self.budget - 24 - _ONE_HIT
         for number, (part, turn) in enumerate(leading):
-            share = 0.94 if len(leading) == 1 else (0.62, 0.6, 0.9)[number]
+            share = 1.0 if number == len(leading) - 1 else 0.62
             made = digest(self.store, part, turn, self.view, int(room * share))
             room -= sum(estimate_tokens(line) + 1 for line in made)
             lines += made
-        in_digest = {(part.session.key, turn.number) for part, turn in leading}
-        others = [hit for hit in hits if (hit.event.session_key, hit.event.turn) not in in_digest] or hits
-        page = others[self.offset :]
-        fitted = fit([self._hit_line(hit.event, tokens) for hit in page], room, narrowest=150)
-        lines += fitted.lines
-        shown = len(fitted.lines)
-        found = [self._hit(hit.event, tokens) for hit in page[:shown]]
-        head = [
-            Hit(
-                ref=f"{'' if part.session.key == self.view.session_key else part.session.key + '.'}t{turn.number}",
-                kind="turn",
-                turn=turn.number,
-                text=turn.prompt,
-                time=turn.started,
+            prefix = "" if part.session.key == self.view.session_key else f"{part.session.key}."
+            hits.append(
+                Hit(ref=f"{prefix}t{turn.number}", kind="turn", turn=turn.number, text=turn.prompt, time=turn.started)
             )
-            for part, turn in leading
-        ]
-        is_cut = self.offset + shown < total
-        if is_cut:
-            lines.append(
-                f"{total} events hold these words; more: offset={self.offset + shown}, or narrow by kind or turns"
-            )
-        return self._finished(lines, [*head, *found], total, is_cut=is_cut)
+        return lines, hits
 
-    def _word_hits(self, tokens: Sequence[str]) -> tuple[list[index.WordHit], int]:
-        limit = self.offset + 40
-        wide = limit * 5 if self.filters.kind or self.filters.turns else limit
-        hits = index.by_words(self.store, self.parts, tokens, every=True, limit=wide)
-        total = index.count_words(self.store, self.parts, tokens, every=True) if len(hits) >= wide else len(hits)
-        if len(hits) < 3 and len(tokens) > 1:
+    def _word_hits(self, tokens: Sequence[str], told: Collection[tuple[int, int]]) -> tuple[list[index.WordHit], int]:
+        """Events in the order of all pages: every word before any word, Turns not ``told`` of before those."""
+        limit = self.offset + _HITS
+        match = index.matching(tokens, every=True)
+        hits = index.by_words(self.store, self.parts, match, only=self.only, limit=limit)
+        if len(hits) < _FEW_HITS and len(tokens) > 1:
+            match = index.matching(tokens, every=False)
             seen = {(hit.event.session, hit.event.seq) for hit in hits}
-            loose = index.by_words(self.store, self.parts, tokens, every=False, limit=wide)
+            loose = index.by_words(self.store, self.parts, match, only=self.only, limit=limit)
             hits += [hit for hit in loose if (hit.event.session, hit.event.seq) not in seen]
-            total = max(len(hits), index.count_words(self.store, self.parts, tokens, every=False))
-        admitted = [hit for hit in hits if self.filters.admits(hit.event)]
-        return admitted, total if len(admitted) == len(hits) else len(admitted)
+        total = len(hits)
+        if total >= limit:
+            total = index.count_words(self.store, self.parts, match, only=self.only)
+        else:
+            hits.sort(key=lambda hit: (hit.event.session, hit.event.turn) in told)
+        return hits, total
 
     def _turns_of(self, words: Sequence[str]) -> list[tuple[ScopePart, TurnRow, float]]:
         """Turns by how much of the words their prompt holds, the best first."""
-        hits = index.by_words(self.store, self.parts, words, every=False, columns="prompt", limit=60)
+        if not words:
+            return []
+        match = index.matching(words, every=False, columns="prompt")
+        hits = index.by_words(self.store, self.parts, match, only=index.Only(turns=self.only.turns), limit=60)
         parts = {part.session.id: part for part in self.parts}
         found: list[tuple[ScopePart, TurnRow, float, float]] = []
         for hit in hits[: _PROMPT_TURNS * 4]:
-            if not self.filters.admits_turn(hit.event.turn):
-                continue
             part = parts[hit.event.session]
             said = index.word_set(events.text_of(self.store, hit.event, max_bytes=40_000))
             share = sum(word in said for word in words) / len(words)
@@ -295,16 +304,14 @@ class _Search:
             found.append((part, events.turn_row(self.store, part.session, hit.event.turn), share, closeness))
         found.sort(key=lambda row: (-row[3], -row[1].number))
         best = found[0][3] if found else 0.0
-        return [
-            (part, turn, share) for part, turn, share, closeness in found[:_PROMPT_TURNS] if closeness >= best * 0.75
-        ]
+        return [(part, turn, share) for part, turn, share, close in found[:_PROMPT_TURNS] if close >= best * 0.75]
 
     def places(self, pattern: str, *, fixed: bool) -> SearchAnswer:
         """Places where a phrase or pattern stands, in order, several of one Event on lines of their own."""
         found, is_cut = index.by_pattern(self.store, self.parts, pattern, fixed=fixed)
-        admitted = [hit for hit in found if self.filters.admits(hit)]
+        admitted = [hit for hit in found if self._admits(hit.turn) and self.only.kind in ("", hit.kind)]
         if not admitted:
-            return self._nothing(f"nothing matches {pattern!r}")
+            return self._nothing(f"nothing matches {one_line(pattern, 120)!r}")
         page = admitted[self.offset :]
         lines: list[Line] = []
         hits: list[Hit] = []
@@ -320,6 +327,9 @@ class _Search:
         head = f"{more}{len(admitted)} places: "
         written = [head + line if number == 0 else line for number, line in enumerate(fitted.lines)]
         return self._answer(written, hits[:shown], len(admitted), is_cut=is_cut or self.offset + shown < len(admitted))
+
+    def _admits(self, turn: int) -> bool:
+        return self.only.turns is None or self.only.turns[0] <= turn <= self.only.turns[1]
 
     def _hit(self, event: EventRow, words: Sequence[str]) -> Hit:
         return Hit(

@@ -56,6 +56,7 @@ class Item:
 
     ref: str
     kind: str
+    session_key: str
     turn: int
     line: Line
     text: str
@@ -89,6 +90,7 @@ def _item(fact: FactRow, view: View) -> Item:
     return Item(
         ref=view.ref(fact.session_key, fact.seq),
         kind=fact.kind,
+        session_key=fact.session_key,
         turn=fact.turn,
         line=lambda width: fact_line(fact, replace(view, width=width)),
         text=f"{fact.subject} {fact.text} {fact.note}",
@@ -144,6 +146,7 @@ def _edits(store: Store, scope: Sequence[ScopePart], query: TypedQuery, view: Vi
         Item(
             ref=view.ref(group.session_key, group.last_seq),
             kind="edit",
+            session_key=group.session_key,
             turn=group.last_turn,
             line=lambda width, group=group: edit_group_line(group, replace(view, width=width)),  # type: ignore[misc]
             text=group.subject,
@@ -158,6 +161,7 @@ def _reads(store: Store, scope: Sequence[ScopePart], query: TypedQuery, view: Vi
         Item(
             ref=view.ref(group.session_key, group.last_seq),
             kind=query.kind,
+            session_key=group.session_key,
             turn=group.last_turn,
             line=lambda width, group=group: read_group_line(  # type: ignore[misc]
                 group, replace(view, width=width), edited_at
@@ -177,6 +181,7 @@ def _symbols(store: Store, scope: Sequence[ScopePart], query: TypedQuery, view: 
         Item(
             ref=view.ref(rows[0].session_key, rows[0].seq),
             kind=query.kind,
+            session_key=rows[0].session_key,
             turn=rows[0].turn,
             line=_symbol_line(path, rows, view),
             text=f"{path} {' '.join(row.subject for row in rows)}",
