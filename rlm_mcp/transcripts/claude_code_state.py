@@ -123,15 +123,17 @@ class Memory:
         """Where a user or assistant row stands behind a boundary: ``first``, ``copy``, ``kept`` or nowhere (empty).
 
         The copies are the rows, each the child of the one before, from the boundary's child on, that are not younger
-        than the boundary. Where nothing of the session came before the boundary (a fork begins with its parent's last
-        one) they are ``kept``: no copies, for their originals are in another file.
+        than the boundary. A prompt with an image comes last and keeps its own, older time, as do the rows about
+        /compact itself, which are no copies. Where nothing of the session came before the boundary (a fork begins with
+        its parent's last one) they are ``kept``: no copies, for their originals are in another file.
         """
         region = self._compaction
         if region is None:
             return ""
         first = region["since"] is None
         follows = record.get("parentUuid") == region["row"] and time is not None and time <= region["until"]
-        if not follows or record.get("isCompactSummary") is True or (not first and time < region["since"]):
+        is_older = not first and time is not None and time < region["since"]
+        if not follows or record.get("isCompactSummary") is True or (is_older and _is_about_command(record)):
             self._compaction = None
             return ""
         region["row"] = record.get("uuid")
@@ -222,3 +224,10 @@ def _usage(message: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
     if tokens > 0 and told.get("window_tokens") != tokens:
         fresh["window_tokens"] = tokens
     return fresh
+
+
+def _is_about_command(record: dict[str, Any]) -> bool:
+    """A row the client writes about a command typed at it."""
+    message = record.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    return isinstance(content, str) and content.startswith(("<command-name>", "<local-command-"))
