@@ -1,11 +1,9 @@
 """rlm_mcp.wiring: stores are lent to one caller at a time, and closed in the end."""
 
-import sqlite3
-
 import pytest
 
 from rlm_mcp.config import Paths, Settings
-from rlm_mcp.errors import UsageError
+from rlm_mcp.errors import StoreError, UsageError
 from rlm_mcp.wiring import Stores, wire
 
 
@@ -25,10 +23,10 @@ def test_a_closed_pool_closes_what_is_idle_now_and_what_is_lent_when_it_comes_ba
         with stores.lend() as idle:
             pass
         stores.close()
-        with pytest.raises(sqlite3.ProgrammingError):
+        with pytest.raises(StoreError):
             idle.connection.execute("SELECT 1")
         assert lent.connection.execute("SELECT 1").fetchone()[0] == 1
-    with pytest.raises(sqlite3.ProgrammingError):
+    with pytest.raises(StoreError):
         lent.connection.execute("SELECT 1")
 
 

@@ -133,4 +133,3 @@ class SessionFinder:
 
     def _home(self) -> Path:
         return Path(self._where.environ.get("HOME") or Path.home())
-

@@ -7,7 +7,6 @@ folder may not exist yet, /clear may have begun another file, an event may have 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +83,7 @@ class Tail:
                     prepare(store, session)
             self._seen = (path, signature)
             self._complaint = ""
-        except (RlmError, OSError, sqlite3.Error) as error:
+        except (RlmError, OSError) as error:
             self._complain(f"tailing failed, will try again: {error}")
 
     def _observe(self, path: Path) -> None:
