@@ -64,7 +64,12 @@ def fact_line(fact: FactRow, view: View) -> str:
     gone = (
         f" (superseded by e{fact.superseded_by})" if fact.superseded_by and fact.kind not in _SAY_SO_THEMSELVES else ""
     )
-    return f"{line}{gone} {view.ref(fact.session_key, fact.seq)}"
+    return _single(f"{line}{gone} {view.ref(fact.session_key, fact.seq)}")
+
+
+def _single(line: str) -> str:
+    """On one line, whatever a path or name holds."""
+    return " ".join(line.splitlines())
 
 
 def _plain(fact: FactRow, view: View) -> str:
@@ -95,7 +100,7 @@ def _edit(fact: FactRow, view: View) -> str:
 
 
 def _read(fact: FactRow, view: View) -> str:
-    return f"read {view.path(fact.subject)} {fact.text}".rstrip()
+    return f"read {view.path(fact.subject)} {one_line(fact.text, view.width)}".rstrip()
 
 
 def _test(fact: FactRow, view: View) -> str:
@@ -154,7 +159,7 @@ def _value(fact: FactRow, view: View) -> str:
 
 
 def _lookup(fact: FactRow, view: View) -> str:
-    where = f" in {view.path(fact.text)}" if fact.text else ""
+    where = f" in {one_line(view.path(fact.text), view.width)}" if fact.text else ""
     return f"looked up {one_line(fact.subject, view.width)}{where}"
 
 
@@ -184,10 +189,8 @@ def edit_group_line(group: Group, view: View) -> str:
     """All edits of one path on one line."""
     verb = {"create": " created", "delete": " deleted", "move": " moved"}.get(group.status, "")
     times = f" in {group.count} edits" if group.count > 1 else ""
-    return (
-        f"{view.path(group.subject)}{verb} +{group.added}-{group.removed}{times} "
-        f"{view.ref(group.session_key, group.last_seq)}"
-    )
+    size = f"+{group.added}-{group.removed}"
+    return _single(f"{view.path(group.subject)}{verb} {size}{times} {view.ref(group.session_key, group.last_seq)}")
 
 
 def read_group_line(group: Group, view: View, edited_at: Mapping[str, int]) -> str:
@@ -196,4 +199,4 @@ def read_group_line(group: Group, view: View, edited_at: Mapping[str, int]) -> s
     stale = f" (edited since, e{later})" if later > group.last_seq else ""
     part = f" {group.text}" if group.text and group.count == 1 else ""
     times = f" x{group.count}" if group.count > 1 else ""
-    return f"{view.path(group.subject)}{part}{times}{stale} {view.ref(group.session_key, group.last_seq)}"
+    return _single(f"{view.path(group.subject)}{part}{times}{stale} {view.ref(group.session_key, group.last_seq)}")

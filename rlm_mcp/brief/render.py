@@ -19,9 +19,10 @@ from rlm_mcp.text import cut, estimate_tokens
 FIRST_LINE = "# rlm-mcp brief"
 _HEADING_TOKENS = 16
 _ASK_SHARE = 0.62
-"""Of the whole Brief, for the latest ask; longer ones are cut in the middle with their Ref."""
+"""Of the room there is, for the latest ask; longer ones are cut in the middle with their Ref."""
 _FIRST_ASK_SHARE = 0.2
 _REPLY_SHARE = 0.08
+_LEAST_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +37,12 @@ class Brief:
 
 def render(material: Material, max_tokens: int, latest_tokens: int = 0) -> Brief:
     """The Brief of ``material`` within ``max_tokens``; ``latest_tokens`` more for the last Events, verbatim."""
-    head = _head(material)
-    task = _task(material, max_tokens)
-    room = max_tokens - estimate_tokens(head) - estimate_tokens(task) - 70
     chosen = sections(material)
+    head = _head(material, max_tokens)
+    most = LossReport(kinds={"event": (material.events, 0), **{each.kinds[0]: (_total(each), 0) for each in chosen}})
+    free = max_tokens - estimate_tokens(head) - estimate_tokens(_foot(most)) - 4
+    task = _task(material, free)
+    room = free - estimate_tokens(task)
     rooms = _rooms(chosen, room)
     body: list[str] = []
     shown: dict[str, tuple[int, int]] = {"event": (material.events, 0)}
@@ -47,22 +50,34 @@ def render(material: Material, max_tokens: int, latest_tokens: int = 0) -> Brief
     for section, given in zip(chosen, rooms, strict=True):
         fitted = fit(section.lines, given + spare - _HEADING_TOKENS, narrowest=section.narrowest)
         spare = max(0, given + spare - fitted.tokens - _HEADING_TOKENS)
-        shown[section.kinds[0]] = (max(section.total, len(section.lines)), len(fitted.lines))
-        body.append(_block(section, fitted))
+        shown[section.kinds[0]] = (_total(section), len(fitted.lines))
+        if fitted.lines:  # what has no room is counted at the end
+            body.append(_block(section, fitted))
     loss = LossReport(kinds=shown)
-    foot = (
-        f"## Outside this window, each one call away\n{loss.line()}. "
-        'search("which commands failed"), search("words of an earlier prompt"), read("e12").'
-    )
-    parts = [head, task, *body, _latest(material.latest, latest_tokens), foot]
+    parts = [head, task, *body, _latest(material.latest, latest_tokens), _foot(loss)]
     text = "\n\n".join(part for part in parts if part)
     return Brief(text=text, tokens=estimate_tokens(text), loss=loss)
 
 
-def _head(material: Material) -> str:
+def _total(section: Section) -> int:
+    return max(section.total, len(section.lines))
+
+
+def _foot(loss: LossReport) -> str:
+    return (
+        f"## Outside this window, each one call away\n{loss.line()}. "
+        'search("which commands failed"), search("words of an earlier prompt"), read("e12").'
+    )
+
+
+def _head(material: Material, max_tokens: int) -> str:
     where = f", {material.cwd}" if material.cwd else ""
     branch = f" on {material.git_branch}" if material.git_branch else ""
-    focus = f"\nThe user asked to keep in mind: {cut(material.focus, 600)}" if material.focus else ""
+    focus = (
+        f"\nThe user asked to keep in mind: {cut(material.focus, max(80, min(600, max_tokens // 4)))}"
+        if material.focus
+        else ""
+    )
     return (
         f"{FIRST_LINE}: session {material.session_key} ({material.client}{where}{branch}), "
         f"{material.events:,} events, {material.turns:,} turns\n"
@@ -91,10 +106,10 @@ def _ask(label: str, ask: Ask, max_tokens: int) -> str:
 
 
 def _within(text: str, max_tokens: int, ref: str) -> str:
-    chars = max(200, max_tokens * 5)
+    chars = max(_LEAST_CHARS, max_tokens * 5)
     shown = cut(text, chars, ref)
-    while estimate_tokens(shown) > max_tokens and chars > 200:
-        chars = max(200, int(chars * 0.85))
+    while estimate_tokens(shown) > max_tokens and chars > _LEAST_CHARS:
+        chars = max(_LEAST_CHARS, int(chars * 0.85))
         shown = cut(text, chars, ref)
     return shown
 
@@ -135,9 +150,7 @@ def _want(section: Section, room: int) -> int:
 
 
 def _block(section: Section, fitted: Fitted) -> str:
-    left_out = max(section.total, len(section.lines)) - len(fitted.lines)
-    if not fitted.lines:
-        return f"## {section.title}: {left_out}, none shown here"
+    left_out = _total(section) - len(fitted.lines)
     more = f"\n- and {left_out} more" if left_out > 0 else ""
     return f"## {section.title}\n" + "\n".join(fitted.lines) + more
 

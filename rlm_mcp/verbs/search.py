@@ -8,7 +8,7 @@ wrong there); and the Events that hold the words.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rlm_mcp.brief.fit import Line, fit
@@ -234,7 +234,7 @@ class _Search:
             raise QueryError('the query is empty; give words, a "phrase", a /pattern/ or a typed question')
         tokens = list(dict.fromkeys(token for word in words for token in index.words_of(word)))
         leading = [] if self.only.kind else self._leading(tokens)
-        hits, total = self._word_hits(tokens, {(part.session.id, turn.number) for part, turn in leading})
+        hits, total = self._word_hits(tokens)
         if not hits and not leading:
             return self.places(" ".join(words), fixed=True)
         lines, found = ([], []) if self.offset else self._digests(leading)
@@ -253,7 +253,7 @@ class _Search:
 
     def _leading(self, tokens: Sequence[str]) -> list[tuple[ScopePart, TurnRow]]:
         """The Turns whose prompts the words are from; fewer where there is little room to tell of them."""
-        most = 1 if self.budget < 700 else 3
+        most = 0 if self.budget < 200 else 1 if self.budget < 700 else 3
         return [(part, turn) for part, turn, share in self._turns_of(tokens) if share >= _COVERED][:most]
 
     def _digests(self, leading: Sequence[tuple[ScopePart, TurnRow]]) -> tuple[list[str], list[Hit]]:
@@ -271,8 +271,8 @@ class _Search:
             )
         return lines, hits
 
-    def _word_hits(self, tokens: Sequence[str], told: Collection[tuple[int, int]]) -> tuple[list[index.WordHit], int]:
-        """Events in the order of all pages: every word before any word, Turns not ``told`` of before those."""
+    def _word_hits(self, tokens: Sequence[str]) -> tuple[list[index.WordHit], int]:
+        """Events in the order of all pages: those with every word before those with any."""
         limit = self.offset + _HITS
         match = index.matching(tokens, every=True)
         hits = index.by_words(self.store, self.parts, match, only=self.only, limit=limit)
@@ -281,12 +281,9 @@ class _Search:
             seen = {(hit.event.session, hit.event.seq) for hit in hits}
             loose = index.by_words(self.store, self.parts, match, only=self.only, limit=limit)
             hits += [hit for hit in loose if (hit.event.session, hit.event.seq) not in seen]
-        total = len(hits)
-        if total >= limit:
-            total = index.count_words(self.store, self.parts, match, only=self.only)
-        else:
-            hits.sort(key=lambda hit: (hit.event.session, hit.event.turn) in told)
-        return hits, total
+        if len(hits) < limit:
+            return hits, len(hits)
+        return hits, index.count_words(self.store, self.parts, match, only=self.only)
 
     def _turns_of(self, words: Sequence[str]) -> list[tuple[ScopePart, TurnRow, float]]:
         """Turns by how much of the words their prompt holds, the best first."""
