@@ -40,6 +40,7 @@ _QUIET: TablePath = ("suppress_unstable_features_warning",)
 _MARKETPLACE: TablePath = ("marketplaces", NAME)
 _ENABLED: TablePath = ("plugins", _PLUGIN)
 _SERVER: TablePath = ("mcp_servers", NAME)
+_NOTES: TablePath = ("mcp_servers", "notes")
 _QUIET_LINE = "suppress_unstable_features_warning = true"
 
 
@@ -231,12 +232,26 @@ def _wanted(
     wanted[_MARKETPLACE] = {"source_type": "local", "source": str(target.folder)}
     lines += [f'[plugins."{_PLUGIN}"]', "enabled = true", ""]
     wanted[_ENABLED] = {"enabled": True}
-    pairs = ", ".join(f"{name} = {quoted(value)}" for name, value in environ.items())
-    arguments = ", ".join(quoted(word) for word in server["args"])
-    lines += [f"[mcp_servers.{NAME}]", f"command = {quoted(target.python)}", f"args = [{arguments}]"]
-    lines += [f"env = {{ {pairs} }}", "startup_timeout_sec = 60", ""]
+    lines += _server_lines(_SERVER, server)
     wanted[_SERVER] = server
+    if with_budget and not codex_config.has(settings, _NOTES):
+        # Codex asks a server of this name for the new window of a sub-agent, where it calls no hook.
+        notes = {**server, "args": ["-S", "-m", "rlm_mcp.hook.notes"]}
+        lines += _server_lines(_NOTES, notes)
+        wanted[_NOTES] = notes
     return lines, wanted
+
+
+def _server_lines(path: TablePath, server: Mapping[str, Any]) -> list[str]:
+    pairs = ", ".join(f"{name} = {quoted(value)}" for name, value in server["env"].items())
+    return [
+        f"[{'.'.join(path)}]",
+        f"command = {quoted(server['command'])}",
+        f"args = [{', '.join(quoted(word) for word in server['args'])}]",
+        f"env = {{ {pairs} }}",
+        f"startup_timeout_sec = {server['startup_timeout_sec']}",
+        "",
+    ]
 
 
 def _config_step(target: CodexTarget, *, with_budget: bool) -> Step | None:
@@ -261,7 +276,7 @@ def _owned(target: CodexTarget, text: str, *, with_state: bool = True) -> list[T
     if codex_config.START not in text and not target.backup.exists():
         return []
     before = codex_config.parse(_text(target.backup), str(target.backup))
-    owned = [path for path in (_BUDGET, _MARKETPLACE, _ENABLED, _SERVER) if not codex_config.has(before, path)]
+    owned = [path for path in (_BUDGET, _MARKETPLACE, _ENABLED, _SERVER, _NOTES) if not codex_config.has(before, path)]
     settings = codex_config.parse(text, str(target.config))
     states = codex_config.value(settings, ("hooks", "state"))
     if with_state and isinstance(states, Mapping):

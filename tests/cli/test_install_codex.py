@@ -297,6 +297,20 @@ def test_without_codex_install_says_what_to_do_and_uninstall_still_works(tmp_pat
     assert target.config.read_text() == PERSONAL
 
 
+def test_a_server_named_notes_of_the_persons_own_stays(tmp_path):
+    """Ours is added only where the name is free, and only with token_budget."""
+    target = _target(tmp_path)
+    _apply(install_codex.plan_install(target))
+    assert _settings(target)["mcp_servers"]["notes"]["args"][-1] == "rlm_mcp.hook.notes"
+    _apply(install_codex.plan_uninstall(target))
+    mine = "[mcp_servers.notes]\ncommand = 'mine'\n"
+    target.config.write_text(mine)
+    _apply(install_codex.plan_install(target))
+    assert _settings(target)["mcp_servers"]["notes"] == {"command": "mine"}
+    _apply(install_codex.plan_uninstall(target))
+    assert target.config.read_text() == mine
+
+
 def test_the_program_and_its_home_are_found_in_the_environment(tmp_path):
     """CODEX_HOME, else ~/.codex; --client-binary, else PATH."""
     target = _target(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator
@@ -77,7 +78,13 @@ def outputs(request: Request) -> list[str]:
 
 
 def read_big(request: Request) -> Step:
-    """The model reads the Event that holds the first rows, by a Ref that a search just gave."""
+    """The model reads the Event that holds the first rows, by a Ref that a search just gave.
+
+    Codex does not wait for a server that is still starting: a model as fast as ours asks again.
+    """
+    if "unsupported call" in outputs(request)[-1]:
+        search = ToolCall(name="search", namespace=SERVER, arguments={"query": "row 00350"})
+        return Step(calls=(shell("sleep 0.5"), search), tokens=9_000)
     found = re.search(r"result exec_command: .*?\b(e\d+)$", outputs(request)[-1], re.MULTILINE)
     assert found, outputs(request)[-1]
     return ask("read", ref=found[1], max_tokens=40_000)
@@ -113,9 +120,8 @@ def test_search_and_read_reach_an_output_from_before_the_swap_byte_for_byte(make
         Step(calls=(shell("cat rows.txt"),), tokens=20_000),
         Step(calls=(shell("echo second"),), tokens=60_000),
         ask("search", query="row 00350"),
-        read_big,
-        Step(text="Found.", tokens=9_000),
     ]
+    api.rest = lambda request: Step(text="Found.") if ROWS in request.text else read_big(request)
     ran = home.exec("check the rows")
     assert ran.code == 0, ran.err
     assert ROWS in outputs(api.of("turn")[-1])[-1]
@@ -130,6 +136,7 @@ def test_the_swap_works_in_code_mode(make_home: MakeHome, api: Provider):
 
     api.steps = [
         script('text((await tools.exec_command({cmd: "cat rows.txt"})).output);', 20_000),
+        script('text((await tools.exec_command({cmd: "sleep 3"})).output);', 20_000),
         script('text((await tools.exec_command({cmd: "echo second"})).output);', 60_000),
         script(f"text(JSON.stringify(await tools.{SERVER}__search({{query: 'row 00350'}})));", 9_000),
         Step(text="Found.", tokens=9_000),
@@ -137,7 +144,7 @@ def test_the_swap_works_in_code_mode(make_home: MakeHome, api: Provider):
     ran = home.exec("check the rows")
     assert ran.code == 0, ran.err
     assert api.of("compaction") == []
-    after = api.of("turn")[2]
+    after = api.of("turn")[3]
     assert briefs(after) == 1
     assert "row 00350" not in after.text
     assert "row 00350" in outputs(api.of("turn")[-1])[-1]
@@ -168,6 +175,39 @@ def test_five_swaps_in_a_row_keep_the_task_and_stack_no_briefs(make_home: MakeHo
     assert all("Port the parser to Rust, keep the error texts" in turn.text for turn in turns)
 
 
+def test_a_sub_agent_keeps_its_own_task_when_its_window_is_replaced(make_home: MakeHome, api: Provider):
+    """Codex calls no hook there: the server named notes gives the sub-agent's Brief, and none to the main thread."""
+    home = make_home(model="gpt-5.1-codex")
+
+    def act(request: Request) -> Step:
+        told = json.loads(request.headers["x-codex-turn-metadata"])
+        if told.get("thread_source") == "subagent":
+            is_first = "cat rows.txt" not in request.text
+            return (
+                Step(calls=(shell("cat rows.txt; sleep 1"),), tokens=60_000)
+                if is_first
+                else Step(text="The rows are fine.")
+            )
+        sent = re.findall(r'"agent_id":\s*"([^"]+)"', request.text)
+        if not sent:
+            task = {"message": "Look at each row, report the odd ones"}
+            return Step(calls=(ToolCall(name="spawn_agent", namespace="multi_agent_v1", arguments=task),))
+        if "The rows are fine." in request.text:
+            return Step(text="Done.")
+        wait = {"targets": sent[:1]}
+        return Step(calls=(ToolCall(name="wait_agent", namespace="multi_agent_v1", arguments=wait),))
+
+    api.rest = act
+    ran = home.exec("ask an agent")
+    assert ran.code == 0, ran.err
+    assert api.of("compaction") == []
+    of_agent = [r for r in api.of("turn") if '"thread_source":"subagent"' in r.headers["x-codex-turn-metadata"]]
+    assert [briefs(request) for request in of_agent] == [0, 1]
+    assert "Look at each row, report the odd ones" in of_agent[1].text
+    assert "row 00350" not in of_agent[1].text
+    assert all(briefs(request) == 0 for request in api.of("turn") if request not in of_agent)
+
+
 @pytest.mark.parametrize("name", ["mock", "OpenAI"])
 def test_without_token_budget_the_brief_stands_on_top_of_the_built_in_summary(
     make_home: MakeHome, api: Provider, name: str
@@ -190,16 +230,32 @@ def test_without_token_budget_the_brief_stands_on_top_of_the_built_in_summary(
 
 
 def test_a_failing_hook_leaves_the_client_working(make_home: MakeHome, api: Provider):
-    """The store cannot be written: the session goes on, and says so in our log's stead nowhere to the model."""
+    """The store is broken: the session goes on, our log says why, the model sees no trace of it."""
     home = make_home()
-    home.store.chmod(0o500)
-    (home.store / "store.db").mkdir() if not (home.store / "store.db").exists() else None
+    (home.store / "store.db").mkdir()
     api.steps = [Step(calls=(shell("echo one"),), tokens=60_000), Step(text="Went on.", tokens=9_000)]
     ran = home.exec("check the rows")
-    home.store.chmod(0o700)
     assert ran.code == 0, ran.err
     assert "Went on." in ran.out
-    assert "Traceback" not in api.of("turn")[-1].text
+    after = api.of("turn")[-1].text
+    assert BRIEF not in after
+    assert "Traceback" not in after
+    assert "hook codex" in (home.store / "rlm-mcp.log").read_text()
+
+
+def test_a_hook_whose_files_were_changed_is_not_run_and_install_mends_it(make_home: MakeHome, api: Provider):
+    """Consent is to these files alone; the client works without the hook until the next install."""
+    home = make_home()
+    (hook,) = home.codex_home.glob("plugins/cache/*/*/*/hooks/run_hook.py")
+    hook.write_text("raise SystemExit(3)\n")
+    api.rest = lambda request: Step(text="Went on.", tokens=60_000 if "first" in request.text else 9_000)
+    assert home.exec("first").code == 0
+    assert home.resume("second").code == 0
+    assert BRIEF not in api.of("turn")[-1].text
+    install(home)
+    assert home.resume("first again").code == 0
+    assert home.resume("third").code == 0
+    assert briefs(api.of("turn")[-1]) == 1
 
 
 def test_compact_at_the_terminal_swaps_at_once(make_home: MakeHome, api: Provider):
