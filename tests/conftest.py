@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.store.database import Store, open_store
+from tests.looks import real_folder
 
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
@@ -28,8 +29,7 @@ def _no_settings_of_the_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 @pytest.fixture(scope="session")
 def real_transcripts() -> Path:
     """The folder of real transcripts (``claude/`` and ``codex/`` below it); the test is skipped where it is missing."""
-    named = os.environ.get("RLM_MCP_TRANSCRIPTS")
-    folder = Path(named) if named else _ROOT.parent / "shared" / "transcripts"
+    folder = real_folder()
     if not folder.is_dir():
         pytest.skip(f"no real transcripts in {str(folder)!r}; name their folder in RLM_MCP_TRANSCRIPTS")
     return folder

@@ -1,5 +1,6 @@
 """What a test looks at in a store, to compare two of them."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ _TURNS = (
     "JOIN session ON session.id = turn.session ORDER BY session.id, turn.number"
 )
 _SKIPS = "SELECT offset, length, reason, detail FROM skip ORDER BY source, offset"
+
+
+def real_folder() -> Path:
+    """Where real transcripts lie (``claude/`` and ``codex/`` below it), if anywhere."""
+    named = os.environ.get("RLM_MCP_TRANSCRIPTS")
+    return Path(named) if named else Path(__file__).parent.parent.parent / "shared" / "transcripts"
 
 
 def rows(store: Store, statement: str) -> list[tuple[Any, ...]]:

@@ -91,7 +91,7 @@ def by_words(
             "SELECT event_fts.rowid, bm25(event_fts, 4.0, 1.5, 1.0) AS score FROM event_fts "
             "CROSS JOIN event ON event.id = event_fts.rowid "  # the word index first, whatever the planner thinks
             "WHERE event_fts MATCH ? AND event_fts.rowid BETWEEN ? AND ? AND event.session = ? AND event.seq <= ?"
-            f"{condition} ORDER BY score LIMIT ?",
+            f"{condition} ORDER BY score, event_fts.rowid DESC LIMIT ?",
             (match, *_rowids(store, part), part.session.id, part.max_seq, *values, limit),
         )
         found.extend((row[0], -row[1]) for row in rows)
