@@ -87,10 +87,17 @@ class Paths:
 
 
 def read_paths(environ: Mapping[str, str] | None = None) -> Paths:
-    """Paths below ``RLM_MCP_HOME``, or ``~/.rlm-mcp`` where that is not set."""
+    """Paths below ``RLM_MCP_HOME``, or ``~/.rlm-mcp`` where that is not set.
+
+    Raises:
+        UsageError: there is no home folder to be found.
+    """
     env = os.environ if environ is None else environ
     named = env.get("RLM_MCP_HOME", "")
-    home = Path(named).expanduser() if named else Path(env.get("HOME") or Path.home()) / ".rlm-mcp"
+    try:
+        home = Path(named).expanduser() if named else Path(env.get("HOME") or Path.home()) / ".rlm-mcp"
+    except RuntimeError as error:
+        raise UsageError(f"{named or '~'!r} names no folder ({error}); set RLM_MCP_HOME to one you can write") from error
     return Paths(home=home.absolute())
 
 
@@ -126,7 +133,7 @@ def read_settings(paths: Paths, environ: Mapping[str, str] | None = None) -> Set
 
 
 def _parse(value: str, kind: type, where: str) -> int | float | bool:
-    name = where.split(" ")[0].removeprefix("RLM_MCP_").lower()
+    name = where.split(" ", maxsplit=1)[0].removeprefix("RLM_MCP_").lower()
     if kind is bool:
         lowered = value.strip().lower()
         if lowered in {"1", "true", "yes", "on"}:
