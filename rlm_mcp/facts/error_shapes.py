@@ -35,7 +35,8 @@ _AT_START = lazy(
     r"error)|\s*ERR_\w+",
     r"\u2009?ERR_PNPM|\[(?:ERROR|error|FATAL|FAIL|SEVERE)\]|\s*(?:ERROR|FATAL|CRITICAL|PANIC)\s+(?!\S*::)\S.*\S|"
     r"error\s+(?:\w+\s+)?\S+.*[.\]:]",
-    r"fatal:|panic:|goroutine \d+ \[running\]|\*\*\* |make(?:\[\d+\])?: \*\*\*|Aborted|Killed$|Terminated|error:|"
+    r"rg: |regex parse error|fatal:|panic:|goroutine \d+ \[running\]|\*\*\* |make(?:\[\d+\])?: \*\*\*|Aborted|Killed$|"
+    r"Terminated|error:|"
     r"Traceback \(most recent",
     r"CONFLICT|\s*! \[(?:remote )?rejected\]|Auto-?merging failed|Automatic merge failed|hint: Updates were rejected",
     r"remote: (?:error|fatal|Permission|Repository not found)|curl: \(\d+\)|wget: |ssh: |E: |gpg: .*(?:fail|error|"
@@ -101,7 +102,8 @@ COMPLAINTS = lazy(
     r"^(?:[\w./-]{1,40}: )?(?:line \d+: )?(?:cat|sed|head|tail|ls|rg|grep|find|nl|awk|jq|wc|stat|diff|cd|bash|zsh|sh|"
     r"cut|sort|tree|readlink|curl|wget|/\S+)(?:: \(?| \()(?:.*(?:No such file|not found|denied|can't|cannot|"
     r"[Cc]ould not|[Ff]ailed|Is a directory|error|invalid|illegal|unrecognized|not a directory|regex parse)|\d+\))",
-    r"^fatal: |^error: (?!.*;$)|command not found$|^gh: |^GraphQL: |^HTTP \d{3}:|"
+    r"^(?:rg|jq|sed|e?grep|awk|nl|ripgrep): \S.*\s\S|^fatal: |^error: (?!.*;$)|command not found$|^gh: |^GraphQL: |"
+    r"^HTTP \d{3}:|"
     r": No such file or directory(?: \(os error \d+\))?$|: Permission denied$",
 )
 """A program's own complaint, among content that it shows."""
@@ -122,7 +124,7 @@ NEEDLES = (
 """Small letters; one of them stands in every line that can report an error."""
 COMPLAINT_NEEDLES = (
     "no such file", "denied", "not found", "error", "fatal", "failed", "could not", "cannot", "can't", "gh: ", "http ",
-    "curl: (", "is a directory", "not a directory", "graphql",
+    "curl: (", "is a directory", "not a directory", "graphql", "rg: ", "jq: ", "sed: ", "grep: ", "awk: ", "nl: ",
 )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def test_facts(run: Run, outcome: Outcome | None, printed: Printed, memo: Memo) 
             seconds=run.command.seconds,
             added=outcome.passed,
             removed=outcome.failed,
-            note=outcome.runner,
+            note=f"{outcome.runner}: {run.key}"[:400],
             closes=_closed(key, outcome, memo),
         )
     ]
@@ -103,6 +103,6 @@ def _unfinished(run: Run, printed: Printed, memo: Memo) -> list[Fact]:
             end=end,
             exit_code=run.command.exit_code,
             seconds=run.command.seconds,
-            note="no counts",
+            note=f"no counts: {run.key}"[:400],
         )
     ]

@@ -93,7 +93,8 @@ _REQUIRE = lazy(
     r"(?:^|, |\b(?:always|please) )(?:before|after) (?:you |every |each )(?:commit|push|merg|edit|chang|run)\w*|"
     r"\bevery (?:commit|pr|pull request|change|file|function|test|public|endpoint|new)\b.{0,40}\b(?:must|should|"
     r"needs?|has to|gets?)\b",
-    r"\b(?:i expect|is expected to|are expected to|it'?s (?:important|critical|crucial|essential)|the (?:rule|"
+    r"\bwe (?:deprecated|dropped|no longer|stopped|moved (?:to|away))\b|\b(?:i expect|is expected to|are expected to|"
+    r"it'?s (?:important|critical|crucial|essential)|the (?:rule|"
     r"convention|pattern|requirement|constraint) (?:is|was))\b",
     r"\b(?:separately|one at a time|one by one|step by step|individually)[.!]?$|\bstick (?:to|with)\b|\bkeep (?:it|"
     r"this|them|everything|things|in mind|using|all|your|each)\b",
@@ -114,8 +115,8 @@ _PREFER = lazy(
     r"\b(?:i|we|i'd|we'd|would|strongly) (?:\w+ )?prefer\b|^(?:please )?prefer\b|\bpreferabl[ye]\b|\bideally\b|"
     r"\bi'?d (?:rather|love)\b|\bi would (?:rather|love|like it)\b|\bwould rather\b|\bmy preference\b",
     r"\bif possible\b|\bi (?:do|also|really|still|only|just) (?:really )?want\b(?! to (?:know|ask|see|understand|"
-    r"check))|\bi want (?:it|the|all|every|each|no|only|a single|them|this|everything|something|to keep|to (?:be able|"
-    r"support|avoid|stay|use))\b",
+    r"check))|(?<!what )(?<!if )(?<!when )\bi want\b(?! (?:you )?to (?:know|ask|see|understand|check|push|commit))|"
+    r"\bwhat i want is\b|\bi need (?:it|this|that|the|a|an|all|to (?:use|be able|support|keep|have))\b",
     rf"{_OPENING}try (?:not )?to\b|\bnice to have\b|\bas (?:simple|small|short|few|little|fast|minimal|concise|"
     rf"close) as possible\b|\bi like (?:it|the|to|when)\b",
 )
@@ -126,8 +127,7 @@ _QUESTION_OPENING = lazy(
 )
 _ASKED_TO = lazy(r"^(?:[\W_]|and |but |also |so |ok(?:ay)?,? )*(?:can|could|would|will) you\b|\bplease\b")
 _UNSURE = lazy(
-    r"\b(?:whether|what|how|why|which|if (?:i|we|you)|that) (?:[\w`']+ ){0,8}should\b|\bi was told\b|\bi (?:think|"
-    r"guess|suppose|believe) (?:that )?(?:means )?(?:i|we) (?:need|have|must|should)\b|\bi'?m not sure\b",
+    r"\b(?:whether|what|how|why|which|if (?:i|we|you)|that) (?:[\w`']+ ){0,8}should\b|\bi was told\b|\bi'?m not sure\b",
     r"^(?:so |and |but )*i (?:would )?(?:have|need|must)\b|\bprobably\b|\bused to\b|\bsupposed to\b",
 )
 _SHORT_ORDER = lazy(r"^(?:please )?(?:\w+ ){1,4}first[.!]?$")
@@ -174,7 +174,10 @@ _CORRECTION = lazy(
     r"\b(?:that|this|it|which|they|these)(?:'s|'re| is| are| was| were)?(?: still| just| also|"
     r" actually)? (?:not (?:what|right|correct|true|how|the (?:right|case|point|issue|problem)|it\b|working|good|"
     r"quite|necessary|needed|exactly|enough|ok)|wrong|incorrect|broken|a mistake|backwards|unacceptable)\b",
-    r"\bnot what i\b|\bi (?:meant|mean|didn'?t (?:ask|want|say|mean)|never (?:asked|said|wanted)|said|asked (?:you|"
+    r"\b(?:does|should|did)(?: not|n't) (?:need|require) (?:any|a|to|core|new)\b|\bno longer (?:supported|used|"
+    r"exists?|valid|needed)\b|"
+    r"\bare you (?:sure|confident|certain)\b|\bdid you (?:actually|even|really|check|verify)\b|\bnot what i\b|"
+    r"\bi (?:meant|mean|didn'?t (?:ask|want|say|mean)|never (?:asked|said|wanted)|said|asked (?:you|"
     r"for)|told you|specifically (?:said|asked)|explicitly|already (?:said|told|asked))\b|\bi tho?u?g[ht]+ (?:the|it|"
     r"this|that|you|we|i)\b",
     r"\byou (?:forgot|missed|misse?d|broke|misunderst\w*|misread|ignored|overlooked|marked|messed|introduced|left out|"
@@ -205,7 +208,10 @@ def is_correction(sentence: Sentence, language: Language) -> bool:
     foreign = is_foreign_correction(text, language)
     if foreign is not None:
         return foreign
-    return not sentence.heading and text[0] != "|" and bool(_CORRECTION.search(_plain(text)))
+    if sentence.heading or text[0] == "|":
+        return False
+    text = _plain(text)
+    return bool(_CORRECTION.search(text) or _SHORT_ORDER.search(text))
 
 
 _REVOKE = lazy(
@@ -261,15 +267,19 @@ _DECISION = lazy(
     r"^[\W_]*(?:\w+ )?(?:approach|decision|rationale|trade-?offs?|fix|root cause|cause|conclusion|recommendation|"
     r"strategy|reason|resolution|verdict|chosen|solution|why)[*_]{0,3}:[*_]{0,3} ?\S|\btrade-?off\b|\b(?:i|"
     r"i'd) recommend\b|\bmy recommendation\b|\b(?:makes|make) (?:more|most) sense\b|\bturns out\b",
-    r"\bso (?:i|we)(?:'ll| will| should)\b|\b(?:better|simpler|cleaner|safer) to\b|\b(?:i|we) (?:will|should|must|"
+    r"\bso (?:i|we)(?:'ll| will| should)\b|\bfall(?:s|ing)? back to (?:a|an|the)\b|\bshould be treated as\b|"
+    r"^let me just \w+ .*\b(?:to avoid|instead|since|because|rather)\b|\b(?:better|simpler|cleaner|safer) to\b|\b(?:i|"
+    r"we) (?:will|should|must|"
     r"can) not\b|\bdecision (?:is|was)\b|\binstead of \w+ing\b|\brather than (?:a|the|\w+ing)\b",
 )  # fmt: skip
 _ROUTINE = lazy(
-    r"^[\W_]*(?:(?:now|next|first|then|good|great|perfect|excellent|ok(?:ay)?|alright)[,.!: ]+)*(?:let me|"
+    r"^[\W_]*(?:(?:now|next|first|then|good|great|perfect|excellent|ok(?:ay)?|"
+    r"alright)[,.!: ]+)*(?:let me (?!just (?:remove|disable|use|keep|skip|drop|make|treat|switch|set|replace|move|"
+    r"inline))|"
     r"i'll (?:start|begin|first|now|check|look|review|read|explore|help|search|examine|analy[sz]e|create a (?:todo|"
     r"task)|do that|run|verify|continue|proceed|take a look|inspect|pull)|"
     r"i'm (?:also |now |just )*(?:looking|checking|reading|running|inspecting|searching|verifying|pulling|waiting|"
-    r"rerunning|rebuilding|letting|going to (?:check|read|look|run|inspect|verify|confirm|follow|start|begin|search))|"
+    r"going to (?:check|read|look|run|inspect|verify|confirm|follow|start|begin|search))|"
     r"let'?s (?:see|check|look|verify|run|start|now|test))\b",
     r"^[\W_]*(?:\u2705|\u2713|\u2714)|\bso (?:i|we)(?:'ll| will) (?:load|read|check|look|inspect|verify|run|re-?run|"
     r"confirm|open|list|search|start|continue|wait|poll|see|try again|need)\b",
@@ -281,7 +291,8 @@ _DECISION_NEEDLES = (
     "since", "instead", "rather", "root cause", "issue", "problem", "culprit", "fix", "solution", "approach", "way ",
     "path ", "strategy", "trick", "workaround", "design ", "choice", "reason", "cause", "failing because", "trade",
     "recommend", "sense", "turns out", "better", "simpler", "cleaner", "safer", "must not", "can not", "due to",
-    "comes from", "stems from", "decision", "rationale", "conclusion", "verdict", "avoid", "why",
+    "comes from", "stems from", "decision", "fall back", "falling back", "falls back", "treated as",
+    "let me just", "rationale", "conclusion", "verdict", "avoid", "why",
 )  # fmt: skip
 """One of them stands in every decision; most sentences have none."""
 

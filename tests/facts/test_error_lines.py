@@ -141,6 +141,7 @@ def test_error_words_in_content_that_is_shown_are_not_errors(line: str) -> None:
         "rg: src/cart.ts: No such file or directory (os error 2)",
         "grep: build: Is a directory",
         "fatal: path 'cart.ts' does not exist in 'HEAD'",
+        'rg: the literal "\\n" is not allowed in a regex',
         'jq: error (at <stdin>:1): Cannot index string with string "id"',
         "ls: cannot access 'dist': No such file or directory",
     ],
