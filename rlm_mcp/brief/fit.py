@@ -52,3 +52,28 @@ def _at(lines: Sequence[Line], width: int, max_tokens: int) -> Fitted:
         kept.append(written)
         tokens += cost
     return Fitted(lines=tuple(kept), tokens=tokens, left_out=len(lines) - len(kept))
+
+
+def share_out(wants: Sequence[int], shares: Sequence[float], room: int) -> list[int]:
+    """Tokens for each of several parts: what it wants, or its share of the room.
+
+    What a part does not want goes to the others, by their shares; what nobody wants is given to all for wider lines.
+    """
+    given = [0] * len(wants)
+    open_ones = set(range(len(wants)))
+    left = room
+    while open_ones and left > 0:
+        total = sum(shares[number] for number in open_ones)
+        content = {number for number in open_ones if wants[number] <= left * shares[number] / total}
+        if not content:
+            for number in open_ones:
+                given[number] = int(left * shares[number] / total)
+            return given
+        for number in content:
+            given[number] = wants[number]
+        left -= sum(wants[number] for number in content)
+        open_ones -= content
+    if left > 0:
+        total = sum(shares)
+        given = [tokens + int(left * share / total) for tokens, share in zip(given, shares, strict=True)]
+    return given

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlm_mcp.brief.fit import Fitted, fit
+from rlm_mcp.brief.fit import Fitted, fit, share_out
 from rlm_mcp.brief.loss import LossReport
 from rlm_mcp.brief.material import Ask, LatestEvent, Material
 from rlm_mcp.brief.select import Section, sections
@@ -43,7 +43,7 @@ def render(material: Material, max_tokens: int, latest_tokens: int = 0) -> Brief
     free = max_tokens - estimate_tokens(head) - estimate_tokens(_foot(most)) - 4
     task = _task(material, free)
     room = free - estimate_tokens(task)
-    rooms = _rooms(chosen, room)
+    rooms = share_out([_want(each, room) for each in chosen], [each.share for each in chosen], room)
     body: list[str] = []
     shown: dict[str, tuple[int, int]] = {"event": (material.events, 0)}
     spare = 0
@@ -112,31 +112,6 @@ def _within(text: str, max_tokens: int, ref: str) -> str:
         chars = max(_LEAST_CHARS, int(chars * 0.85))
         shown = cut(text, chars, ref)
     return shown
-
-
-def _rooms(chosen: Sequence[Section], room: int) -> list[int]:
-    """Tokens for each section: what it wants, or its share, with what others do not want shared out again."""
-    wants = [_want(section, room) for section in chosen]
-    given = [0] * len(chosen)
-    open_ones = set(range(len(chosen)))
-    left = room
-    while open_ones and left > 0:
-        total = sum(chosen[number].share for number in open_ones)
-        satisfied = {
-            number for number in open_ones if wants[number] <= given[number] + left * chosen[number].share / total
-        }
-        if not satisfied:
-            for number in open_ones:
-                given[number] += int(left * chosen[number].share / total)
-            break
-        for number in satisfied:
-            left -= wants[number] - given[number]
-            given[number] = wants[number]
-        open_ones -= satisfied
-    if left > 0 and not open_ones:  # every section has what it wants: wider lines for all
-        total = sum(section.share for section in chosen)
-        given = [tokens + int(left * section.share / total) for tokens, section in zip(given, chosen, strict=True)]
-    return given
 
 
 def _want(section: Section, room: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rlm_mcp.brief.fit import Line, fit
+from rlm_mcp.brief.fit import Line, fit, share_out
 from rlm_mcp.brief.lines import View, command_text, fact_line, outcome
 from rlm_mcp.events import EventKind
 from rlm_mcp.store import events, facts
@@ -32,6 +32,7 @@ _GROUPS: tuple[tuple[str, tuple[str, ...], float], ...] = (
 )
 _REPLY_SHARE = 0.1
 _MANY_COMMANDS = 12
+_LABEL_TOKENS = 6
 _FEW_READS = 0.04
 """Share of the reads where commands need the room: what was read by command stands there already."""
 
@@ -54,16 +55,25 @@ def digest(store: Store, part: ScopePart, turn: TurnRow, view: View, max_tokens:
         for label, kinds, share in _GROUPS
     ]
     present = [(label, pieces, share) for label, pieces, share in groups if pieces]
-    total_share = sum(share for _label, _pieces_, share in present)
-    for label, pieces, share in present:
-        part_room = int(room * share / total_share) if total_share else room
-        line = _joined(label, pieces, part_room)
-        used = estimate_tokens(line) + 1 if line else 0
-        room -= used  # what a group did not need goes to the next ones
-        total_share -= share
+    wants = [_want(pieces, room) for _label, pieces, _share in present]
+    rooms = share_out(wants, [share for _label, _pieces, share in present], room)
+    spare = 0
+    for (label, pieces, _share), given in zip(present, rooms, strict=True):
+        line = _joined(label, pieces, given + spare)
+        spare += given - (estimate_tokens(line) + 1 if line else 0)
         if line:
             lines.append(line)
     return _within([*lines, reply] if reply else lines, max_tokens)
+
+
+def _want(pieces: Sequence[Line], room: int) -> int:
+    """Tokens at a comfortable width, with the label."""
+    tokens = _LABEL_TOKENS
+    for piece in pieces:
+        tokens += estimate_tokens(piece(160)) + 1
+        if tokens > room:
+            break
+    return tokens
 
 
 def _within(lines: list[str], max_tokens: int) -> list[str]:
@@ -78,7 +88,7 @@ def _within(lines: list[str], max_tokens: int) -> list[str]:
 
 
 def _joined(label: str, pieces: Sequence[Line], room: int) -> str:
-    fitted = fit(pieces, room - 6, narrowest=40)
+    fitted = fit(pieces, room - _LABEL_TOKENS, narrowest=40)
     if not fitted.lines:
         return f"{label}: {len(pieces)} (no room here)" if room > 8 else ""
     more = f"; and {fitted.left_out} more" if fitted.left_out else ""

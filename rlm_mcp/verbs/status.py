@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlm_mcp.store import degraded, events, facts, folds, sessions
-from rlm_mcp.store.database import Store
+from rlm_mcp.store.database import Store, check
 from rlm_mcp.store.folds import FoldRow
 from rlm_mcp.store.sessions import SessionRow
+
+_CHECKED = 1000
+"""Sessions whose logs are looked at in a check of the whole store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class Status:
     degraded: tuple[str, ...]
     """Sessions whose last hook did not finish, with the reason."""
     damage: str
-    """Empty while log and index agree."""
+    """Empty while log and index agree (of the Session, or of the whole store and its database file)."""
     latest_sessions: tuple[SessionRow, ...]
 
 
@@ -60,9 +63,17 @@ def status(store: Store, session: SessionRow | None = None) -> Status:
         fact_counts=tuple((kind, total, current) for kind, (total, current, _subjects) in sorted(counted.items())),
         folds=tuple(made),
         degraded=tuple(f"{mark.client_session}: {mark.reason}" for mark in degraded.read(paths)),
-        damage="" if session is None else events.check_log(store, session),
+        damage=_damage(store, session),
         latest_sessions=tuple(sessions.all_sessions(store, 20)),
     )
+
+
+def _damage(store: Store, session: SessionRow | None) -> str:
+    if session is not None:
+        return events.check_log(store, session)
+    found = check(store)
+    checks = (events.check_log(store, row) for row in sessions.all_sessions(store, _CHECKED)) if not found else ()
+    return found or next((damage for damage in checks if damage), "")
 
 
 def _size(path: Path) -> int:
