@@ -15,7 +15,9 @@ from rlm_mcp import __version__
 from rlm_mcp.cli.options import Which, as_json, opened, print_json, which_session
 from rlm_mcp.cli.view import progress_on, show
 from rlm_mcp.errors import TranscriptMissing, UsageError
+from rlm_mcp.hook.prepare import prepare
 from rlm_mcp.server.status_text import size, status_text
+from rlm_mcp.store import sessions, sources
 from rlm_mcp.store.database import Store
 from rlm_mcp.verbs.export import export_markdown, export_raw
 from rlm_mcp.verbs.ingest import Ingested, ingest
@@ -45,6 +47,8 @@ def ingest_command(files: tuple[Path, ...], rebuild: bool, as_json: bool) -> Non
                 found = ingest(store, file, progress=progress, rebuild=rebuild)
             for one in found:
                 _print_ingested(one, as_json=as_json)
+            for session in sessions.by_path(store, sources.real(file))[-1:]:
+                prepare(store, session)
             if not found:
                 _print_empty(file, as_json=as_json)
 
