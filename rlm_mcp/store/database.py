@@ -135,6 +135,15 @@ def _into_wal(connection: Connection, patience_seconds: float) -> None:
             return
 
 
+def check(store: Store) -> str:
+    """Integrity of the database file: '' if it is sound, else what is wrong. Reads all of it."""
+    try:
+        said = str(store.connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except StoreDamaged as error:
+        return str(error)
+    return "" if said == "ok" else f"{str(store.paths.database)!r} is damaged: {said}"
+
+
 def append_at(path: Path, offset: int, content: bytes) -> None:
     """Write ``content`` at ``offset`` of a file of ours, cutting off what lies beyond (a killed writer's rest).
 
