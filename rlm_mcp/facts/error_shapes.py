@@ -71,7 +71,7 @@ _ANYWHERE = lazy(
     r"Internal Server Error|Bad Gateway|Service Unavailable|Gateway Time-?out|Client Error|Server Error)",
     r"\bE(?:CONNREFUSED|NOENT|ACCES|ADDRINUSE|TIMEDOUT|PIPE|PERM|NOTFOUND|CONNRESET|RESOLVE|LIFECYCLE|EXIST|NOTEMPTY|"
     r"BADENGINE|AI_AGAIN|USAGE|INTEGRITY)\b",
-    r"[Cc]onnection refused|Resource temporarily unavailable|died unexpectedly|not a git repository|"
+    r"[Cc]onnection refused|not a git repository|"
     r"No space left on device|[Dd]isk quota|heap limit",
     r"[Cc]ould not (?:resolve|find|connect|open|load|read|determine|parse|create|import|compile|build|install|locate)|"
     r"[Uu]nable to (?:resolve|find|connect|open|load|locate|access|read|create|parse)",
@@ -115,7 +115,7 @@ NEEDLES = (
     "error", "fail", "fatal", "exception", "panic", "not found", "denied", "no such file", "cannot", "traceback",
     "conflict", "abort", "killed", "segmentation", "timed out", "refused", "rejected", "unable to", "undefined",
     "unresolved", "not recognized", "no module named", "\u2716", "\u2718", "\u274c", "\u00d7", "\u2717",
-    "imported and not used", "declared and not used", "temporarily unavailable", "died unexpectedly",
+    "imported and not used", "declared and not used",
     "not a git repository", "could not", "is not a", "mismatch", "unexpected", "enoent", "econn", "eaddr", "eacces",
     "eperm", "elifecycle", "etimedout", "curl: (", "e: ", "http", "status", "e  ", "terminated", "out of memory",
     "no space", ": line ", "unknown ", "unmatched", "can't", "uncaught", "assert", "exited with", "deadline exceeded",

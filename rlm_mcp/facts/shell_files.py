@@ -63,7 +63,7 @@ _SEARCH_VALUES = frozenset({
 
 
 def files_shown(segments: list[Segment], cwd: str) -> list[Shown]:
-    """Files printed by ``cat``, ``sed -n``, ``head``, ``tail``, ``nl``, ``rg X FILE``, ``git show REV:FILE`` ..."""
+    """Files printed by ``cat``, ``sed -n``, ``head``, ``tail``, ``nl``, ``git show REV:FILE``, ``rg X FILE`` ..."""
     found: list[Shown] = []
     folder = cwd
     for i, segment in enumerate(segments):
@@ -80,6 +80,7 @@ def files_shown(segments: list[Segment], cwd: str) -> list[Shown]:
             found += [Shown(join(folder, file), lines) for file in files if _names_file(file)]
         elif name in SEARCHERS:
             files = _operands(segment.words, _SEARCH_VALUES)[1:]
+            files = files if len(files) == 1 and not posixpath.basename(files[0]).startswith(".") else []
             found += [Shown(join(folder, file)) for file in files if _names_file(file) and _FILE_ENDING.search(file)]
         elif name == "git" and git_verb(segment) == "show":
             for word in segment.words[2:]:

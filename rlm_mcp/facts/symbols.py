@@ -35,8 +35,8 @@ _SCRIPT = _pattern(
     r"(?:export\s+)?(?:declare\s+)?const\s+enum\s+([\w$]+)",
     r"(?:export\s+)?(?:declare\s+)?type\s+([\w$]+)\s*(?:<[^=\n]*>)?\s*=",
     r"(?:export\s+)?(?:const|let|var)\s+([\w$]+)\s*(?::[^=\n]+)?=\s*(?:async\s*)?(?:function\b|"
-    r"\([^)\n]*\)\s*(?::[^=\n]+)?=>|[\w$]+\s*=>|(?:React\.)?(?:memo|forwardRef|component\$|\$|lazy|styled|create\w*|"
-    r"define\w*)\b[^\n]*\()",
+    r"\([^)\n]*\)\s*(?::[^=\n]+)?=>|[\w$]+\s*=>|(?:React\.)?(?:memo|forwardRef|component\$|\$|lazy)"
+    r"\b[^\n]*\()",
     r"(?:(?:public|private|protected|static|async|override|readonly|get|"
     r"set)\s+)+\*?#?([\w$]+)\s*(?:<[^>\n]*>)?\([^\n]*\{\s*$",
     r"(?!(?:if|for|while|switch|catch|return|function|else|do|with|super|"

@@ -241,7 +241,7 @@ _DO = (
 )
 _BECAUSE = (
     r"\b(?:because|since|instead of|rather than|so that|to avoid|to keep|as (?:it|this|that) |which (?:is|means|"
-    r"avoids|keeps|lets)|given that|so (?:it|the|we|they|that) )\b"
+    r"avoids|keeps|lets)|given that|so that )\b"
 )
 _DECISION = lazy(
     r"\b(?:i|we)(?:'ve| have)? (?:decided|chose|chosen|opted|settled|picked)\b|\b(?:i'?m|we'?re|i am|we are) (?:going|"
@@ -313,7 +313,7 @@ _USER_DECISION = lazy(
     r"use|let|please|make|implement|proceed|that|option|with|it|both|all|keep)\b|\bgo (?:with|for|ahead)\b|"
     r"\bgoing with\b|\blet'?s (?:go with|use|do|keep|not|stick|make|skip|drop|switch)\b",
     r"\b(?:option|approach|choice|variant|alternative|number|solution) (?:#? ?\d+|[a-d])\b|^(?:\d{1,2}|[a-d])[.!)]?$|"
-    r"\b(?:i|we)(?:'ve| have)? (?:decided|chose|picked|opted|settled|deprecated)\b|\b(?:i|we)(?:'ll| will|"
+    r"\b(?:i|we)(?:'ve| have)? (?:decided|chose|picked|opted|settled)\b|\b(?:i|we)(?:'ll| will|"
     r"'?re going to| are going to) (?:use|go with|keep|stick|switch|drop)\b",
     r"\bi (?:choose|pick|vote for|agree)\b|\bdo (?:both|all|the (?:first|second|third|latter|former))\b|"
     r"\bthe (?:first|second|third|latter|former) (?:one|option|approach)\b|\bsounds good\b|^approved?\b|^(?:lgtm|"

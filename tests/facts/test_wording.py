@@ -199,7 +199,6 @@ def test_routine_talk_is_no_decision(text: str) -> None:
         "Let's use Redis.",
         "b",
         "lgtm",
-        "we deprecated them all",
         "do both",
     ],
 )
