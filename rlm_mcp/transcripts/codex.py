@@ -22,18 +22,15 @@ The agent's task and result stand at the thread that sent it too.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from rlm_mcp.events import (
-    Action,
     Client,
     Command,
     Event,
     EventKind,
-    FileRead,
     LinkKind,
     OtherTool,
     Payload,
@@ -43,7 +40,8 @@ from rlm_mcp.events import (
     SkipReason,
 )
 from rlm_mcp.text import clean, one_line
-from rlm_mcp.transcripts import codex_tools, codex_types
+from rlm_mcp.transcripts import codex_done, codex_output, codex_tools, codex_types
+from rlm_mcp.transcripts.codex_done import Done
 from rlm_mcp.transcripts.codex_messages import (
     Message,
     event_message,
@@ -54,8 +52,8 @@ from rlm_mcp.transcripts.codex_messages import (
     squeezed,
     summary_body,
 )
-from rlm_mcp.transcripts.codex_patch import edits_of_changes
-from rlm_mcp.transcripts.codex_tools import Call, Outcome, string
+from rlm_mcp.transcripts.codex_output import string
+from rlm_mcp.transcripts.codex_tools import Call, Outcome
 from rlm_mcp.transcripts.reading import Reading
 
 _KEPT_ECHOES = 64
@@ -268,12 +266,12 @@ class CodexReader:
         if outcome.session and call.tool != "write_stdin":
             self._remember(self._running, outcome.session, [call_id, *codex_tools.shell_command(call)])
         elif call.tool == "write_stdin":
-            outcome = self._polled(call, outcome, codex_tools.unframe(codex_tools.output_parts(output)[0]))
+            outcome = self._polled(call, outcome, codex_output.unframe(codex_output.output_parts(output)[0]))
         return self._events(self._result(call.tool, call_id, outcome))
 
-    def _polled(self, call: Call, outcome: Outcome, framed: codex_tools.Framed) -> Outcome:
+    def _polled(self, call: Call, outcome: Outcome, framed: codex_output.Framed) -> Outcome:
         """The output of ``write_stdin``; the Command that ended with it, where no other record tells of its end."""
-        session = str(codex_tools.arguments(call.argument).get("session_id", ""))
+        session = str(codex_output.arguments(call.argument).get("session_id", ""))
         if framed.exit_code is None or session not in self._running:
             return outcome
         _, command, cwd = self._running.pop(session)
@@ -288,7 +286,7 @@ class CodexReader:
 
     def _replaced(self, shown: str, output: Any) -> Reading:
         """The mirror of a RESULT; a NOTE where the model was shown something else (a hook's word)."""
-        text = codex_tools.unframe(codex_tools.output_parts(output)[0]).output
+        text = codex_output.unframe(codex_output.output_parts(output)[0]).output
         if _digest(text) == shown or "truncated" in text or not text.strip() or not shown:
             return _MIRROR
         return self._note(f"Shown to the model in place of the tool's output: {text}")
@@ -315,7 +313,7 @@ class CodexReader:
 
     def _image_generation(self, payload: dict[str, Any]) -> Reading:
         prompt, call_id = string(payload.get("revised_prompt")), string(payload.get("id"))
-        made = codex_tools.image({"data": string(payload.get("result")), "mimeType": "image/png"})
+        made = codex_output.image({"data": string(payload.get("result")), "mimeType": "image/png"})
         payloads: tuple[Payload, ...] = (made,) if made else ()
         action = OtherTool(name="image_generation", summary=clean(one_line(prompt, 200)))
         text = f"[image: {prompt}]"
@@ -339,9 +337,9 @@ class CodexReader:
             "agent_reasoning_raw_content": lambda event: self._thinking([string(event.get("text"))], "event"),
             "token_count": self._token_count,
             "item_completed": self._item_completed,
-            "patch_apply_end": self._file_change,
+            "patch_apply_end": lambda event: self._done(codex_done.file_change(event)),
             "exec_command_end": self._command,
-            "mcp_tool_call_end": self._mcp_call_end,
+            "mcp_tool_call_end": lambda event: self._done(codex_done.mcp_call_end(event)),
             "turn_aborted": lambda event: self._message(
                 Message(role="aborted", text=f"Turn aborted: {string(event.get('reason')) or 'interrupted'}"), "event"
             ),
@@ -378,8 +376,8 @@ class CodexReader:
                 sections(done.get("summary_text"), done.get("raw_content")), "done"
             ),
             "CommandExecution": self._command,
-            "FileChange": self._file_change,
-            "McpToolCall": self._mcp_call,
+            "FileChange": lambda done: self._done(codex_done.file_change(done)),
+            "McpToolCall": lambda done: self._done(codex_done.mcp_call(done)),
             "ImageView": self._image_view,
             "Plan": self._plan,
         }
@@ -387,95 +385,30 @@ class CodexReader:
             return self._skip(SkipReason.UNKNOWN_TYPE, f"item_completed {kind}")
         return by_item[kind](item)
 
-    def _completed(self, call_id: str, call: Call, outcome: Outcome) -> Reading:
+    def _done(self, done: Done) -> Reading:
         """A RESULT whose ``*_output`` item is still to come; with its CALL where no item told of it."""
-        known = call_id in self._calls or any(process[0] == call_id for process in self._running.values())
-        events = [self._result(call.tool, call_id, outcome)]
+        called = self._calls.get(done.call_id)
+        known = called is not None or any(process[0] == done.call_id for process in self._running.values())
+        call = Call(tool=called[0] if called else done.tool, argument=done.argument, cwd=called[2] if called else "")
+        events = [self._result(call.tool, done.call_id, done.outcome)]
         if not known:
             text = codex_tools.call_text(call)
-            events.insert(0, self._event(EventKind.CALL, text, tool=call.tool, call_id=call_id))
-        if call_id in self._calls:
-            self._remember(self._shown, call_id, _digest(outcome.text))
+            events.insert(0, self._event(EventKind.CALL, text, tool=call.tool, call_id=done.call_id))
+        if called is not None:
+            self._remember(self._shown, done.call_id, _digest(done.outcome.text))
         return self._events(*events)
 
-    def _known_call(self, call_id: str, tool: str, argument: str) -> Call:
-        known = self._calls.get(call_id)
-        return Call(tool=known[0] if known else tool, argument=argument, cwd=known[2] if known else self._cwd)
-
     def _command(self, item: dict[str, Any]) -> Reading:
-        call_id = string(item.get("id")) or string(item.get("call_id"))
-        source = string(item.get("source"))
-        line = clean(codex_tools.command_line(item.get("command")))
-        tool = "user_shell" if source == "user_shell" else "exec_command"
-        if tool == "user_shell":
-            self._is_echo(tool, line, "done")
-        call = self._known_call(call_id, tool, codex_tools.as_arguments(cmd=line))
-        output = item.get("aggregated_output")
-        if not isinstance(output, str):
-            output = string(item.get("stdout")) + string(item.get("stderr"))
-        code = item.get("exit_code")
-        command = Command(
-            command=line,
-            cwd=codex_tools.file_path(string(item.get("cwd"))) or self._cwd,
-            exit_code=code if isinstance(code, int) else None,
-            failed=code != 0,
-            seconds=codex_tools.duration_seconds(item.get("duration")),
-            output=clean(output),
-        )
-        reading = self._completed(
-            call_id,
-            call,
-            Outcome(text=command.output, actions=codex_tools.command_actions(command), failed=command.failed),
-        )
-        self._running = {session: process for session, process in self._running.items() if process[0] != call_id}
+        done = codex_done.command(item, self._cwd)
+        if done.tool == "user_shell":
+            self._is_echo(done.tool, codex_output.string(codex_output.arguments(done.argument).get("cmd")), "done")
+        reading = self._done(done)
+        self._running = {session: process for session, process in self._running.items() if process[0] != done.call_id}
         return reading
 
-    def _file_change(self, item: dict[str, Any]) -> Reading:
-        call_id = string(item.get("id")) or string(item.get("call_id"))
-        failed = item.get("success") is False or item.get("status") in {"failed", "declined"}
-        edits = edits_of_changes(item.get("changes"))
-        text = clean("\n".join(filter(None, [string(item.get("stdout")), string(item.get("stderr"))])))
-        actions: tuple[Action, ...] = () if failed else edits
-        touched = ", ".join(edit.path for edit in edits)
-        if not actions:
-            actions = (OtherTool(name="apply_patch", summary=one_line(touched, 200), failed=failed),)
-        return self._completed(
-            call_id,
-            self._known_call(call_id, "apply_patch", codex_tools.as_arguments(files=touched)),
-            Outcome(text=text, actions=actions, failed=failed),
-        )
-
-    def _mcp_call_end(self, event: dict[str, Any]) -> Reading:
-        invocation = event.get("invocation")
-        result = event.get("result")
-        given = invocation if isinstance(invocation, dict) else {}
-        ended = result if isinstance(result, dict) else {}
-        wrong = ended.get("Err")
-        return self._mcp_call(
-            {
-                "id": event.get("call_id"),
-                **given,
-                "result": ended.get("Ok"),
-                "error": {"message": wrong} if isinstance(wrong, str) else None,
-            }
-        )
-
-    def _mcp_call(self, item: dict[str, Any]) -> Reading:
-        call_id = string(item.get("id"))
-        server = re.sub(r"\W", "_", string(item.get("server")))
-        tool = f"mcp__{server}__{string(item.get('tool'))}"
-        call = self._known_call(call_id, tool, codex_tools.as_arguments(item.get("arguments")))
-        return self._completed(call_id, call, codex_tools.mcp_outcome(call, item.get("result"), item.get("error")))
-
     def _image_view(self, item: dict[str, Any]) -> Reading:
-        call_id = string(item.get("id"))
-        if call_id in self._calls:
-            return _MIRROR  # its output item holds the image
-        path = codex_tools.file_path(string(item.get("path")))
-        shown = Outcome(text=f"[image: {path}]", actions=(FileRead(path=path),))
-        return self._completed(
-            call_id, Call(tool="view_image", argument=codex_tools.as_arguments(path=path), cwd=""), shown
-        )
+        done = codex_done.image_view(item)
+        return _MIRROR if done.call_id in self._calls else self._done(done)  # its output item holds the image
 
     def _plan(self, item: dict[str, Any]) -> Reading:
         text = clean(string(item.get("text")))
@@ -490,14 +423,14 @@ def _call_of(payload: dict[str, Any], cwd: str) -> Call:
     if kind == "local_shell_call":
         action = payload.get("action")
         given = action if isinstance(action, dict) else {}
-        argument = codex_tools.as_arguments(command=given.get("command"), workdir=given.get("working_directory"))
+        argument = codex_output.as_arguments(command=given.get("command"), workdir=given.get("working_directory"))
         return Call(tool="local_shell", argument=argument, cwd=cwd)
     given_argument = payload.get("input") if kind == "custom_tool_call" else payload.get("arguments")
     if kind == "tool_search_call":
         name = "tool_search"
     if namespace.startswith("mcp__"):
         name = f"{namespace}__{name}"
-    text = given_argument if isinstance(given_argument, str) else codex_tools.as_arguments(given_argument)
+    text = given_argument if isinstance(given_argument, str) else codex_output.as_arguments(given_argument)
     return Call(tool=name, argument=text, cwd=cwd)
 
 

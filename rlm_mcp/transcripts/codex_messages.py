@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm_mcp.events import Payload
-from rlm_mcp.transcripts.codex_tools import image, string
+from rlm_mcp.transcripts.codex_output import image, string
 
 _BRIEF = "# rlm-mcp brief"
 _IMAGE_TAG = re.compile(r"\s*(?:<image\b[^>]*>|</image>)\s*")
