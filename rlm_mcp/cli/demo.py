@@ -1,8 +1,8 @@
 """``rlm-mcp demo``: a recorded session crosses its limit, with neither client nor key.
 
-The recording beside this module came out of the real Claude Code client; a scripted provider played the model, so the
-model's texts, the built-in summary among them, were written by hand. Everything else in it (commands, outputs, edits,
-the compaction) happened. What is counted here is counted at each run, from the recording.
+The recording beside this module came out of the real Claude Code client (tests/clients/demo/record.py makes it anew); a
+scripted provider played the model, so the model's texts, the built-in summary among them, were written by hand.
+Everything else in it (commands, outputs, edits, the compaction) happened. What is counted here is counted at each run.
 """
 
 from __future__ import annotations

@@ -189,6 +189,20 @@ def test_each_call_of_codex_gets_the_session_of_its_thread(tmp_path: Path) -> No
     anyio.run(talk)
 
 
+def test_a_hostile_pattern_holds_up_nobody(recorded_session: Path) -> None:
+    """It is answered or refused, and other calls are answered beside it."""
+    patterns = ("(a+)+$", "(x|x|x)*y", "(?:.*)*=(?:.*)*", "[" * 500, "(?=look)ahead")
+
+    async def talk() -> None:
+        async with serving("--transcript", str(recorded_session)) as session, anyio.create_task_group() as group:
+            for pattern in patterns:
+                group.start_soon(session.call_tool, "search", {"query": pattern, "mode": "regex"})
+            with anyio.fail_after(30):
+                assert "session:" in await ask(session, "status")
+
+    anyio.run(talk)
+
+
 def test_without_a_session_it_says_what_to_do(tmp_path: Path) -> None:
     """A folder nobody worked in: an error with the cure, not an empty answer."""
 
