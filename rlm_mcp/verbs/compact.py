@@ -6,9 +6,11 @@ import time
 from dataclasses import dataclass
 
 from rlm_mcp.brief.render import Brief
+from rlm_mcp.redact import redact
 from rlm_mcp.store import folds
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.text import clean
 from rlm_mcp.verbs.brief import brief
 
 
@@ -36,21 +38,22 @@ def compact(
 
     Args:
         trigger: what started it: ``auto``, ``manual``, ``plugin``, ``codex`` or ``cli``.
-        instructions: what the user wrote behind ``/compact``; it steers the Brief's focus.
+        instructions: what the user wrote behind ``/compact``; it steers the Brief's focus. Secrets in it are replaced.
 
     Raises:
         UsageError: ``tokens`` is out of range.
         StoreError: the Fold cannot be recorded.
     """
     began = time.perf_counter()
-    made = brief(store, session, tokens=tokens, focus=instructions, latest_tokens=latest_tokens)
+    focus, _ = redact(clean(instructions))
+    made = brief(store, session, tokens=tokens, focus=focus, latest_tokens=latest_tokens)
     seconds = time.perf_counter() - began
     number = folds.add(
         store,
         session,
         folds.NewFold(
             trigger=trigger,
-            instructions=instructions,
+            instructions=focus,
             brief=made.text,
             tokens=made.tokens,
             loss=made.loss.kinds,
