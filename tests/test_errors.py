@@ -38,7 +38,7 @@ def test_every_error_is_raised_somewhere():
 
 def test_no_bare_exception_of_pythons_own_is_raised_on_purpose():
     """A caller can catch everything that is meant by one root (assertions and protocol errors of Python aside)."""
-    allowed = {"TimeoutError", "SystemExit", "ValueError"}  # caught again in their own package
+    allowed = {"TimeoutError", "SystemExit", "ValueError", "AttributeError"}  # caught again in their own package
     for path in PACKAGE.rglob("*.py"):
         for name in re.findall(r"^\s*raise ([A-Z]\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE):
             assert name in TREE or name in allowed or not name.endswith(("Error", "Exception")), f"{path}: {name}"

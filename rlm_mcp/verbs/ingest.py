@@ -18,8 +18,8 @@ from rlm_mcp.events import Client, Event, SkipReason
 from rlm_mcp.facts.extract import FactExtractor
 from rlm_mcp.facts.kinds import Fact
 from rlm_mcp.facts.supersede import SUPERSEDED_BY_NEWER
-from rlm_mcp.store import degraded, lineage, sessions, sources
-from rlm_mcp.store import events as stored
+from rlm_mcp.store import appending, degraded, lineage, sessions, sources
+from rlm_mcp.store import events as stored_events
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.facts import FactRow
 from rlm_mcp.store.sources import SourceRow
@@ -149,7 +149,7 @@ def _apply(store: Store, source: SourceRow, batch: Batch) -> bool:
         return True
     extractor = FactExtractor(json.loads(source.facts_state))
     events = [(event, _new_facts(event, extractor.facts(event))) for event in batch.events]
-    adding = stored.Appending(
+    adding = appending.Appending(
         start=batch.start,
         offset=batch.watermark.offset,
         digest=batch.watermark.digest,
@@ -165,13 +165,13 @@ def _apply(store: Store, source: SourceRow, batch: Batch) -> bool:
         now = _current(store, source.path)
         if (now.id, now.offset) != (source.id, source.offset):
             return False
-        stored.append(store, now, adding)
+        appending.append(store, now, adding)
     return True
 
 
-def _new_facts(event: Event, facts: list[Fact]) -> list[stored.NewFact]:
+def _new_facts(event: Event, facts: list[Fact]) -> list[appending.NewFact]:
     return [
-        stored.NewFact(
+        appending.NewFact(
             row=FactRow(
                 session=0,
                 seq=0,
@@ -200,7 +200,7 @@ def _byte_offset(text: str, chars: int) -> int:
 
 
 def _report(store: Store, session: sessions.SessionRow, events_before: int, unread_files: int) -> Ingested:
-    counted = stored.skip_counts(store, session)
+    counted = stored_events.skip_counts(store, session)
     unknown = sum(count for reason, _what, count in counted if reason == SkipReason.UNKNOWN_TYPE)
     counted += [(SkipReason.INCOMPLETE, "", 1)] if _has_tail(store, session) else []
     counted += [(_UNREAD, "", unread_files)] if unread_files else []
