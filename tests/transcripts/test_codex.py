@@ -373,6 +373,17 @@ def test_a_patch_without_a_record_of_its_changes_is_read_from_its_text():
     assert (deleted.path, deleted.edit) == ("/abs/c.py", EditKind.DELETE)
 
 
+def test_a_command_that_does_more_than_patch_is_a_command_too():
+    """Edits and the command stand side by side; a patch alone is only its edits."""
+    patch = "apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: a.py\n+x\n*** End Patch\nEOF"
+    framed = "Wall time: 0.1 seconds\nProcess exited with code 0\nOutput:\nok"
+    for command, kinds in ((patch, [FileEdit]), (f"{patch}\nmake test", [Command, FileEdit])):
+        (result,) = read_lines(records(META, _called("exec_command", {"cmd": command}), _answered(framed))).of(
+            EventKind.RESULT
+        )
+        assert [type(action) for action in result.actions] == kinds
+
+
 def test_a_question_put_to_the_user_has_its_answer():
     """request_user_input gives question and answer."""
     asked = {"questions": [{"id": "q", "header": "h", "question": "Which one?", "options": []}]}
