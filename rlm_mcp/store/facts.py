@@ -112,13 +112,19 @@ def of_kind(
         marks = ", ".join("?" * len(kinds))
         rows = store.connection.execute(
             f"SELECT * FROM fact WHERE session = ? AND kind IN ({marks}) AND seq <= ? "
-            f"{'AND superseded_by = 0' if current_only else ''} ORDER BY seq {order}, id {order} LIMIT ?",
+            f"{f'AND {_current(part)}' if current_only else ''} ORDER BY seq {order}, id {order} LIMIT ?",
             (part.session.id, *kinds, part.max_seq, limit - len(found)),
         )
-        found.extend(_row(row, part.session.key) for row in rows)
+        found.extend(_row(row, part) for row in rows)
         if len(found) >= limit:
             break
     return found
+
+
+def _current(part: ScopePart) -> str:
+    """SQL: not superseded, as seen from the end of the part; what its Session did later does not count."""
+    whole = part.max_seq >= part.session.events
+    return "superseded_by = 0" if whole else f"(superseded_by = 0 OR superseded_by > {part.max_seq:d})"
 
 
 def of_turn(store: Store, part: ScopePart, turn: int, limit: int = 1000) -> list[FactRow]:
@@ -127,7 +133,7 @@ def of_turn(store: Store, part: ScopePart, turn: int, limit: int = 1000) -> list
         "SELECT * FROM fact WHERE session = ? AND turn = ? AND seq <= ? ORDER BY seq, id LIMIT ?",
         (part.session.id, turn, part.max_seq, limit),
     )
-    return [_row(row, part.session.key) for row in rows]
+    return [_row(row, part) for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,24 +181,22 @@ def grouped(store: Store, scope: Sequence[ScopePart], kind: str, *, limit: int =
                 last_turn=newer.last_turn if newer else row["turn"],
                 status=newer.status if newer else row["status"],
                 text=newer.text if newer else row["text"],
-                superseded_by=newer.superseded_by if newer else row["superseded_by"],
+                superseded_by=newer.superseded_by if newer else _superseded_by(row, part),
             )
     return list(groups.values())[:limit]
 
 
 def counts(store: Store, scope: Sequence[ScopePart]) -> dict[str, tuple[int, int, int]]:
     """Per kind: Facts in all, current ones, distinct subjects."""
-    found: dict[str, tuple[int, int, int]] = {}
-    for part in scope:
-        rows = store.connection.execute(
-            "SELECT kind, count(*) AS total, sum(superseded_by = 0) AS current, count(DISTINCT subject) AS subjects "
-            "FROM fact WHERE session = ? AND seq <= ? GROUP BY kind",
-            (part.session.id, part.max_seq),
-        )
-        for row in rows:
-            total, current, subjects = found.get(row["kind"], (0, 0, 0))
-            found[row["kind"]] = (total + row["total"], current + row["current"], subjects + row["subjects"])
-    return found
+    parts = " UNION ALL ".join(
+        f"SELECT kind, subject, {_current(part)} AS current FROM fact WHERE session = ? AND seq <= ?" for part in scope
+    )
+    rows = store.connection.execute(
+        "SELECT kind, count(*) AS total, sum(current) AS current, count(DISTINCT subject) AS subjects "
+        f"FROM ({parts}) GROUP BY kind",
+        [value for part in scope for value in (part.session.id, part.max_seq)],
+    )
+    return {row["kind"]: (row["total"], row["current"], row["subjects"]) for row in rows}
 
 
 def counts_by_turn(store: Store, part: ScopePart, first_turn: int) -> dict[int, dict[str, int]]:
@@ -211,10 +215,10 @@ def counts_by_turn(store: Store, part: ScopePart, first_turn: int) -> dict[int, 
     return found
 
 
-def _row(row: sqlite3.Row, session_key: str) -> FactRow:
+def _row(row: sqlite3.Row, part: ScopePart) -> FactRow:
     return FactRow(
         session=row["session"],
-        session_key=session_key,
+        session_key=part.session.key,
         seq=row["seq"],
         turn=row["turn"],
         kind=row["kind"],
@@ -230,5 +234,9 @@ def _row(row: sqlite3.Row, session_key: str) -> FactRow:
         note=row["note"],
         agent=row["agent"],
         time=row["time"],
-        superseded_by=row["superseded_by"],
+        superseded_by=_superseded_by(row, part),
     )
+
+
+def _superseded_by(row: sqlite3.Row, part: ScopePart) -> int:
+    return row["superseded_by"] if row["superseded_by"] <= part.max_seq else 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rlm_mcp.config import Paths
 from rlm_mcp.events import Event
+from rlm_mcp.text import one_line
 
 
 def log_path(paths: Paths, session_key: str) -> Path:
@@ -22,9 +23,9 @@ def render(event: Event, seq: int, turn: int) -> tuple[bytes, bytes]:
     """Header (with its line end) and text of an Event as they stand in the log; the caller adds a final line end."""
     words = [f"@e{seq}", f"t{turn}", str(event.kind)]
     if event.tool:
-        words.append(event.tool.replace("\n", " ")[:80])
+        words.append(one_line(event.tool, 80))
     if event.agent:
-        words.append(f"agent={event.agent[:60]}")
+        words.append(f"agent={one_line(event.agent, 60)}")
     if event.failed:
         words.append("failed")
     if event.time is not None:
