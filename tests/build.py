@@ -156,9 +156,10 @@ class Transcript:
         return path
 
 
-def a_day(session: str = SESSION, *, turns: int = 4, cwd: str = CWD) -> Transcript:
+def a_day(session: str = SESSION, *, turns: int = 4, cwd: str = CWD, hour: int = 9) -> Transcript:
     """A session of ordinary work: rules, edits, failing and passing tests, todos, a decision a Turn."""
     made = Transcript(session, cwd=cwd)
+    made.clock = made.clock.replace(hour=hour)
     for turn in range(1, turns + 1):
         rule = "Never touch the public API of parser.py. " if turn == 1 else ""
         made.user(f"Please fix ticket ACME-{turn}00 in src/area{turn}/loader.py: totals come out wrong. {rule}")
@@ -178,5 +179,7 @@ def a_day(session: str = SESSION, *, turns: int = 4, cwd: str = CWD) -> Transcri
         )
         made.bash(f"pytest tests/area{turn} -q", f"{turn + 3} passed in 0.1{turn}s")
         made.todos((f"Find the cause of ACME-{turn}00", "completed"), (f"Test area{turn}", "completed"))
-        made.reply(f"I decided to drop the offset in area{turn} because the caller adds it already. Done with ACME-{turn}00.")
+        made.reply(
+            f"I decided to drop the offset in area{turn} because the caller adds it already. Done with ACME-{turn}00."
+        )
     return made

@@ -17,13 +17,17 @@ def test_the_docstring_draws_every_error_under_its_parent():
     """Indentation of the drawing is the tree of the classes."""
     drawn: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines():
-        found = re.match(r"([ |]*)(?:[|`]- )?([A-Z]\w+(?:Error|Missing|Format|NotFound|Busy|Full|Damaged|TooNew))\s{2,}\S", line)
+        found = re.match(
+            r"([ |]*)(?:[|`]- )?([A-Z]\w+(?:Error|Missing|Format|NotFound|Busy|Full|Damaged|TooNew))\s{2,}\S", line
+        )
         if found:
             drawn.append((line.index(found[2]), found[2]))
     parents: dict[str, str] = {}
     for number, (column, name) in enumerate(drawn):
         above = [other for at, other in drawn[:number] if at < column]
-        nearest = [other for at, other in drawn[:number] if at == max((a for a, _ in drawn[:number] if a < column), default=-1)]
+        nearest = [
+            other for at, other in drawn[:number] if at == max((a for a, _ in drawn[:number] if a < column), default=-1)
+        ]
         parents[name] = nearest[-1] if above else "Exception"
     assert parents == {name: value.__mro__[1].__name__ for name, value in TREE.items()}
 

@@ -16,7 +16,9 @@ PYTHON = sys.executable
 
 def test_a_child_gives_its_output_complaint_and_exit_code():
     """Both streams and the exit code come back apart."""
-    ended = run([PYTHON, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"], timeout_seconds=60)
+    ended = run(
+        [PYTHON, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"], timeout_seconds=60
+    )
     assert (ended.output, ended.complaint, ended.exit_code, ended.is_cut) == (b"out\n", b"err\n", 3, False)
 
 

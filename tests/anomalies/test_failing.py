@@ -245,7 +245,11 @@ def test_a_log_that_is_gone_is_damage_for_every_reader_of_it(store: Store, tmp_p
     (row,) = ingest(store, path)
     (store.paths.sessions / f"{row.session}.log").unlink()
     session = locate(store, session=row.session)
-    for act in (lambda: read(store, session, "e1"), lambda: brief(store, session), lambda: search(store, session, "loader")):
+    for act in (
+        lambda: read(store, session, "e1"),
+        lambda: brief(store, session),
+        lambda: search(store, session, "loader"),
+    ):
         with pytest.raises(StoreError, match="rebuild"):
             act()
     assert row.session in status(store, session).damage

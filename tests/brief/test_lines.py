@@ -16,7 +16,9 @@ def test_every_kind_is_one_line_that_ends_with_its_ref(kind: FactKind, width: in
     """Whatever line ends the texts hold, and however long they are."""
     view = View(cwd=VIEW.cwd, session_key=VIEW.session_key, width=width)
     for status in _STATUSES:
-        row = fact(kind, 12, subject="sub\nject " * 50, text="first\nsecond\u2028third " * 100, status=status, note="n\no" * 90)
+        row = fact(
+            kind, 12, subject="sub\nject " * 50, text="first\nsecond\u2028third " * 100, status=status, note="n\no" * 90
+        )
         line = fact_line(row, view)
         assert len(line.splitlines()) == 1
         assert line.endswith(" e12")

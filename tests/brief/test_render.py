@@ -16,9 +16,24 @@ WORDS = st.text(st.sampled_from("abc de\n.,é日()"), max_size=900)
 @st.composite
 def materials(draw: st.DrawFn) -> Material:
     """Material of any shape."""
-    kinds = ["constraint", "correction", "plan", "todo", "test", "error", "decision", "commit", "task", "command", "value"]
+    kinds = [
+        "constraint",
+        "correction",
+        "plan",
+        "todo",
+        "test",
+        "error",
+        "decision",
+        "commit",
+        "task",
+        "command",
+        "value",
+    ]
     facts = {
-        kind: [fact(kind, seq, subject=f"s{seq}", text=draw(WORDS) or "x", status="open") for seq in range(draw(st.integers(0, 12)))]
+        kind: [
+            fact(kind, seq, subject=f"s{seq}", text=draw(WORDS) or "x", status="open")
+            for seq in range(draw(st.integers(0, 12)))
+        ]
         for kind in draw(st.lists(st.sampled_from(kinds), unique=True))
     }
     edits = [group("edit", f"/home/dev/acme/f{number}.py", number) for number in range(draw(st.integers(0, 20)))]
@@ -56,7 +71,9 @@ def test_one_ask_is_not_said_twice():
 
 def test_a_section_with_room_left_gives_it_to_the_others():
     """A single long list may take the whole Brief."""
-    facts = {"decision": [fact("decision", seq, text=f"I decided number {seq} for a good reason") for seq in range(150)]}
+    facts = {
+        "decision": [fact("decision", seq, text=f"I decided number {seq} for a good reason") for seq in range(150)]
+    }
     made = render(material(facts=facts, totals={"decision": 150}), 4_000)
     assert made.loss.kinds["decision"] == (150, 150)
     edits = [group("edit", f"f{number}.py", number) for number in range(150)]

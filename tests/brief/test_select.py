@@ -31,7 +31,10 @@ def test_open_todos_stand_before_done_ones():
 
 def test_failed_commands_stand_before_the_others():
     """Then the newest first."""
-    rows = [fact("command", seq, subject=f"make {seq}", text=f"make {seq}", status="failed" if seq == 2 else "ok") for seq in (4, 3, 2, 1)]
+    rows = [
+        fact("command", seq, subject=f"make {seq}", text=f"make {seq}", status="failed" if seq == 2 else "ok")
+        for seq in (4, 3, 2, 1)
+    ]
     lines = written(section_of("command", facts={"command": rows}, totals={"command": 4}))
     assert "make 2" in lines[0]
     assert lines.index(next(line for line in lines if "make 4" in line)) < lines.index(
@@ -51,7 +54,9 @@ def test_a_file_that_was_edited_is_not_listed_as_read_only():
 
 def test_the_latest_turn_is_not_among_the_earlier_ones():
     """Its ask stands in full above; the total counts the others."""
-    turns = [TurnLine(turn=number, ref=f"e{number}", prompt=f"ask {number}", counts={"edit": 2}) for number in (3, 2, 1)]
+    turns = [
+        TurnLine(turn=number, ref=f"e{number}", prompt=f"ask {number}", counts={"edit": 2}) for number in (3, 2, 1)
+    ]
     section = section_of(
         "prompt", turn_lines=turns, turns=3, latest_ask=Ask(turn=3, ref="e3", text="ask 3"), first_ask=None
     )
@@ -68,7 +73,10 @@ def test_a_total_beyond_what_was_gathered_is_kept():
 
 def test_lines_with_words_of_the_focus_stand_first():
     """Order within the others stays."""
-    rows = [fact("decision", seq, text=f"I decided about {name}") for seq, name in enumerate(["zones", "rates", "quotes"], 1)]
+    rows = [
+        fact("decision", seq, text=f"I decided about {name}")
+        for seq, name in enumerate(["zones", "rates", "quotes"], 1)
+    ]
     lines = written(section_of("decision", facts={"decision": rows}, totals={"decision": 3}, focus="mind the quotes"))
     assert ["quotes" in line for line in lines] == [True, False, False]
     assert "zones" in lines[1]

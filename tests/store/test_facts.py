@@ -122,6 +122,12 @@ def test_facts_of_a_parent_come_after_the_sessions_own(store: Store, session: Se
         (session.key, 1), ("bbbbbbbb", 8), ("bbbbbbbb", 7),
     ]  # fmt: skip
     first, second = facts.grouped(store, both, "edit")
-    assert (first.subject, first.count, first.added, first.session_key, first.last_seq) == ("a.py", 2, 11, session.key, 1)
+    assert (first.subject, first.count, first.added, first.session_key, first.last_seq) == (
+        "a.py",
+        2,
+        11,
+        session.key,
+        1,
+    )
     assert (second.subject, second.session_key) == ("b.py", "bbbbbbbb")
     assert facts.counts(store, both) == {"edit": (3, 3, 2)}

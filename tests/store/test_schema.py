@@ -16,7 +16,9 @@ from rlm_mcp.store.database import open_store
 def test_a_new_store_has_every_migration_recorded_by_name(tmp_path: Path):
     """Number and name."""
     with open_store(Paths(home=tmp_path), Settings()) as store:
-        recorded = [tuple(row) for row in store.connection.execute("SELECT number, name FROM migration ORDER BY number")]
+        recorded = [
+            tuple(row) for row in store.connection.execute("SELECT number, name FROM migration ORDER BY number")
+        ]
         assert recorded == [(number, name) for number, (name, _step) in enumerate(schema.MIGRATIONS, start=1)]
         assert store.connection.execute("PRAGMA user_version").fetchone()[0] == len(schema.MIGRATIONS)
 

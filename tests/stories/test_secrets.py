@@ -44,7 +44,9 @@ def told(paths: Paths, tmp_path: Path):
         text = written(secret, name)
         made.user(f"Never use {text} for {name}. The value is `{text}`.")
         made.todos((f"rotate {text}", "pending"))
-        made.bash(f"curl -H 'X: {text}' https://acme.dev/{name}", f"ERROR: {text} refused\nexport TOKEN={text}\n", exit_code=1)
+        made.bash(
+            f"curl -H 'X: {text}' https://acme.dev/{name}", f"ERROR: {text} refused\nexport TOKEN={text}\n", exit_code=1
+        )
         made.edit(f"/home/dev/acme/{name}.py", "x = 1", f"KEY = '{text}'")
         made.read(f"/home/dev/acme/{name}.env", f"A=1\nTOKEN={text}\n")
         made.reply(f"I decided to keep {text} because it works.")
@@ -86,7 +88,14 @@ def test_no_answer_tells_a_secret(told: tuple[Store, Path]):
         "".join(export_markdown(store, session)),
         *(
             search(store, session, query, max_tokens=20_000).text
-            for query in ("errors", "which commands failed", "values the user gave", "open todos", "decisions", "/TOKEN=.*/")
+            for query in (
+                "errors",
+                "which commands failed",
+                "values the user gave",
+                "open todos",
+                "decisions",
+                "/TOKEN=.*/",
+            )
         ),
     ]
     for text in said:

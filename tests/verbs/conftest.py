@@ -21,9 +21,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Sessi
 
 
 @pytest.fixture(scope="session")
-def recorded(
-    tmp_path_factory: pytest.TempPathFactory, recorded_session: Path
-) -> Iterator[tuple[Store, SessionRow]]:
+def recorded(tmp_path_factory: pytest.TempPathFactory, recorded_session: Path) -> Iterator[tuple[Store, SessionRow]]:
     """The recorded session. Only looked at."""
     with open_store(Paths(home=tmp_path_factory.mktemp("recorded") / "store"), Settings()) as store:
         yield store, locate(store, transcript=recorded_session)

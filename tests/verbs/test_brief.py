@@ -114,7 +114,9 @@ def changing(store: Store, tmp_path: Path) -> tuple[Store, SessionRow]:
     made = Transcript()
     made.user("Build the exporter. Use tabs for indentation.")
     made.todos(("write exporter", "in_progress"), ("write docs", "pending"), ("ask Bob", "pending"))
-    made.bash("pytest -q", "FAILED tests/test_x.py::test_header - KeyError: 'name'\n1 failed, 9 passed in 1.0s", exit_code=1)
+    made.bash(
+        "pytest -q", "FAILED tests/test_x.py::test_header - KeyError: 'name'\n1 failed, 9 passed in 1.0s", exit_code=1
+    )
     made.bash("make build", "src/x.c:3: error: expected ';' before 'return'\nmake: *** [all] Error 1", exit_code=2)
     made.bash("npm install left-pad", "npm ERR! code E404", exit_code=1)
     made.read("/home/dev/acme/src/x.c", "int main() { return 0 }")
@@ -155,7 +157,9 @@ def test_the_loss_report_adds_up(many: tuple[Store, list[SessionRow]]):
             made = brief(store, session, tokens=tokens)
             for total, shown in made.loss.kinds.values():
                 assert 0 <= shown <= total
-            said = [int(number.replace(",", "")) for number in re.findall(r"^- and ([\d,]+) more$", made.text, re.MULTILINE)]
+            said = [
+                int(number.replace(",", "")) for number in re.findall(r"^- and ([\d,]+) more$", made.text, re.MULTILINE)
+            ]
             outside = [count for kind, count in made.loss.outside.items() if kind != "event"]
             assert not Counter(said) - Counter(outside)
             assert made.loss.kinds["event"][0] == sum(part.max_seq for part in sessions.continued(store, session))

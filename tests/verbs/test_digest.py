@@ -30,7 +30,14 @@ def test_a_digest_tells_what_was_done(day: tuple[Store, SessionRow]):
     part = ScopePart(session=session, max_seq=session.events)
     view = View(cwd=session.cwd, session_key=session.key)
     text = "\n".join(digest(store, part, events.turn_row(store, session, 2), view, 900))
-    for wanted in ("ACME-200", "pytest tests/area2", "src/area2/loader.py", "test_total_2", "check_2", "drop the offset in area2"):
+    for wanted in (
+        "ACME-200",
+        "pytest tests/area2",
+        "src/area2/loader.py",
+        "test_total_2",
+        "check_2",
+        "drop the offset in area2",
+    ):
         assert wanted in text
     assert "area1" not in text
     assert "area3" not in text

@@ -494,8 +494,9 @@ def test_progress_is_told_in_bytes_and_ends_at_the_end(store: Store, tmp_path: P
 
 def test_one_file_may_hold_several_sessions(store: Store, tmp_path: Path):
     """One record per Session, each with its own Events; Refs of each resolve."""
-    first, second = a_day("11111111-aaaa-4000-8000-000000000001", turns=1), a_day(
-        "22222222-bbbb-4000-8000-000000000002", turns=2
+    first, second = (
+        a_day("11111111-aaaa-4000-8000-000000000001", turns=1),
+        a_day("22222222-bbbb-4000-8000-000000000002", turns=2),
     )
     path = tmp_path / "s.jsonl"
     path.write_bytes(first.content + second.content)

@@ -6,7 +6,13 @@ from rlm_mcp.facts.kinds import FactKind
 from rlm_mcp.verbs.query import content_words, understand
 
 _PLAIN: dict[str, tuple[str, ...]] = {
-    "command": ("which commands failed", "last commands", "what commands were run?", "list the shell commands", "commands"),
+    "command": (
+        "which commands failed",
+        "last commands",
+        "what commands were run?",
+        "list the shell commands",
+        "commands",
+    ),
     "edit": ("files edited", "which files were changed", "what files did you modify?", "edited files"),
     "read": ("files read", "which files were read?", "what files did you look at"),
     "failing_test": ("failing tests", "which tests fail", "which tests are failing now?"),
@@ -71,7 +77,9 @@ def test_words_worth_searching_for_keep_their_order_once():
     assert content_words("please show me the src/a.py and src/a.py of ACME-300") == ["src/a.py", "acme-300"]
 
 
-@pytest.mark.parametrize("query", ["", " ", "???", "the of and", "\n\t", "\x00", "𝔘𝔫𝔦", "日本", "a" * 10_000, "which " * 2_000])
+@pytest.mark.parametrize(
+    "query", ["", " ", "???", "the of and", "\n\t", "\x00", "𝔘𝔫𝔦", "日本", "a" * 10_000, "which " * 2_000]
+)
 def test_no_query_breaks_the_understanding(query: str):
     """Odd input gives an empty or plain Question, quickly."""
     found = understand(query)

@@ -114,7 +114,9 @@ def test_places_are_exact_and_their_total_true(recorded: tuple[Store, SessionRow
     assert sorted(places) == sorted(wanted)
 
 
-@pytest.mark.parametrize("query", ["which commands failed", "files edited", "decisions", "files read", "last commands", "errors"])
+@pytest.mark.parametrize(
+    "query", ["which commands failed", "files edited", "decisions", "files read", "last commands", "errors"]
+)
 @pytest.mark.parametrize("tokens", [150, 400])
 def test_the_pages_of_a_typed_answer_hold_every_item_once(recorded: tuple[Store, SessionRow], query: str, tokens: int):
     """By the offsets the answer names, in the order of the whole."""
@@ -141,7 +143,9 @@ def test_the_pages_of_a_word_answer_hold_every_event_once(recorded: tuple[Store,
     holding = [
         event
         for event in events.all_events(store, session)
-        if all(re.search(rf"(?<![^\W_]){word}(?![^\W_])", events.text_of(store, event), re.IGNORECASE) for word in words)
+        if all(
+            re.search(rf"(?<![^\W_]){word}(?![^\W_])", events.text_of(store, event), re.IGNORECASE) for word in words
+        )
     ]
     missing = [event.seq for event in holding if f"e{event.seq}" not in hits and event.turn not in turns]
     assert not missing
@@ -192,7 +196,9 @@ def test_a_typed_answer_is_the_complete_current_set(day: tuple[Store, SessionRow
     assert edited.total == 4
     assert all(f"src/area{number}/loader.py" in edited.text for number in range(1, 5))
     failed = search(store, session, "which commands failed", max_tokens=5_000)
-    assert failed.total == len([f for f in facts.of_kind(store, scope, ["command"], current_only=False) if f.status == "failed"])
+    assert failed.total == len(
+        [f for f in facts.of_kind(store, scope, ["command"], current_only=False) if f.status == "failed"]
+    )
     assert "never touch the public API of parser.py" in search(store, session, "what did the user forbid").text.replace(
         "Never", "never"
     )
@@ -236,7 +242,9 @@ def test_a_hostile_pattern_ends_at_once(store: Store, tmp_path: Path):
         assert answer.tokens <= 1_050
 
 
-@pytest.mark.parametrize("pattern", ["(", "[a-", "*a", "a{5,2}", "\\p{Nope}", "(?<=a)b", "(?P<x>a)(?P<x>b)", "a{1000}{1000}{1000}"])
+@pytest.mark.parametrize(
+    "pattern", ["(", "[a-", "*a", "a{5,2}", "\\p{Nope}", "(?<=a)b", "(?P<x>a)(?P<x>b)", "a{1000}{1000}{1000}"]
+)
 def test_an_invalid_pattern_says_why(day: tuple[Store, SessionRow], pattern: str):
     """QueryError with the pattern in it."""
     store, session = day
@@ -245,8 +253,34 @@ def test_an_invalid_pattern_says_why(day: tuple[Store, SessionRow], pattern: str
     assert repr(pattern) in str(raised.value)
 
 
-@pytest.mark.parametrize("query", ["a\x00b", "\ud800", "-e", "--files", "-", "a\nb", "'; DROP TABLE event; --", '"', '""', "*", "NEAR(", "AND OR NOT",
-                                   "col:umn", "^", "/", "//", "///", "\u202e", "e12", "_", "____ ___", "'", "\\"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "a\x00b",
+        "\ud800",
+        "-e",
+        "--files",
+        "-",
+        "a\nb",
+        "'; DROP TABLE event; --",
+        '"',
+        '""',
+        "*",
+        "NEAR(",
+        "AND OR NOT",
+        "col:umn",
+        "^",
+        "/",
+        "//",
+        "///",
+        "\u202e",
+        "e12",
+        "_",
+        "____ ___",
+        "'",
+        "\\",
+    ],
+)
 @pytest.mark.parametrize("mode", ["auto", "words", "phrase", "regex"])
 def test_no_query_breaks_the_search(day: tuple[Store, SessionRow], query: str, mode: str):
     """An answer, or a QueryError."""
@@ -414,7 +448,10 @@ def test_project_and_all_reach_other_sessions(store: Store, tmp_path: Path):
     locate(store, transcript=a_day("22222222-0000-4000-8000-000000000000", turns=2).save(tmp_path / "2.jsonl"))
     elsewhere = a_day("33333333-0000-4000-8000-000000000000", turns=3, cwd="/home/dev/other")
     locate(store, transcript=elsewhere.save(tmp_path / "3.jsonl"))
-    totals = {scope: search(store, here, '"ACME-200"', scope=scope).total for scope in ("session", "lineage", "project", "all")}
+    totals = {
+        scope: search(store, here, '"ACME-200"', scope=scope).total
+        for scope in ("session", "lineage", "project", "all")
+    }
     assert totals["session"] == totals["lineage"] == 0
     assert 0 < totals["project"] < totals["all"]
     answer = search(store, here, '"ACME-300"', scope="all")
@@ -436,7 +473,9 @@ def test_totals_and_pages_are_true_where_a_filter_meets_many_hits(store: Store, 
     for number in range(260):
         made.reply(f"gadget gadget gadget {number}")
         if number % 20 == 0:
-            made.user(f"Why is the gadget of row {number} so heavy? It stands in a long sentence with many other words.")
+            made.user(
+                f"Why is the gadget of row {number} so heavy? It stands in a long sentence with many other words."
+            )
     session = locate(store, transcript=made.save(tmp_path / "s.jsonl"))
     found = pages(store, session, "gadget", kind="prompt", max_tokens=400)
     assert {answer.total for answer in found} == {13}
