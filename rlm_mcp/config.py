@@ -97,7 +97,9 @@ def read_paths(environ: Mapping[str, str] | None = None) -> Paths:
     try:
         home = Path(named).expanduser() if named else Path(env.get("HOME") or Path.home()) / ".rlm-mcp"
     except RuntimeError as error:
-        raise UsageError(f"{named or '~'!r} names no folder ({error}); set RLM_MCP_HOME to one you can write") from error
+        raise UsageError(
+            f"{named or '~'!r} names no folder ({error}); set RLM_MCP_HOME to one you can write"
+        ) from error
     return Paths(home=home.absolute())
 
 

@@ -17,6 +17,8 @@ from rlm_mcp.brief.select import Section, sections
 from rlm_mcp.text import cut, estimate_tokens
 
 FIRST_LINE = "# rlm-mcp brief"
+_SERVER = {"codex": "rlm-mcp (namespace mcp__rlm_mcp)"}
+"""What the tools stand under: newer models of Codex see no more of a server than that."""
 _HEADING_TOKENS = 16
 _ASK_SHARE = 0.62
 """Of the room there is, for the latest ask; longer ones are cut in the middle with their Ref."""
@@ -82,9 +84,10 @@ def _head(material: Material, max_tokens: int) -> str:
         f"{FIRST_LINE}: session {material.session_key} ({material.client}{where}{branch}), "
         f"{material.events:,} events, {material.turns:,} turns\n"
         "The conversation up to here left the window and is kept whole outside it. These lines are facts taken from it "
-        "by rules, each with its Ref (e12 an event, t3 a turn); no model wrote them. The rlm-mcp tools reach the rest: "
-        "search(query) by words or typed question, read(ref) for exact bytes. Search before you read a file again or "
-        f"repeat a command; continue with the latest ask.{focus}"
+        "by rules, each with its Ref (e12 an event, t3 a turn); no model wrote them. The tools of MCP server "
+        f"{_SERVER.get(material.client, 'rlm-mcp')} reach the rest: search(query) by words or typed question, "
+        "read(ref) for exact bytes. Search before you read a file again or repeat a command; continue with the latest "
+        f"ask.{focus}"
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rlm_mcp.events import Event, EventKind, Payload, SessionNews, Skip
 from rlm_mcp.store import facts, log
 from rlm_mcp.store.database import Store, append_at
+from rlm_mcp.store.events import OWN
 from rlm_mcp.store.sessions import session_key
 from rlm_mcp.store.sources import SourceRow, append_raw
 
@@ -177,6 +178,7 @@ class _Writer:
             growing.started = event.time if growing.started is None else min(growing.started, event.time)
             growing.updated = event.time if growing.updated is None else max(growing.updated, event.time)
         run = self.store.connection.execute
+        tool = _tool(event)
         rowid = run(
             "INSERT INTO event (session, seq, turn, kind, agent, tool, call_id, failed, time, start, length, source, "
             "record_offset, record_length) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -186,7 +188,7 @@ class _Writer:
                 turn,
                 event.kind,
                 agent,
-                event.tool,
+                tool,
                 event.call_id,
                 event.failed,
                 event.time,
@@ -197,7 +199,7 @@ class _Writer:
                 event.record_length,
             ),
         ).lastrowid
-        prompt, said, done = _by_speaker(event)
+        prompt, said, done = _by_speaker(event, tool)
         run("INSERT INTO event_fts (rowid, prompt, said, done) VALUES (?, ?, ?, ?)", (rowid, prompt, said, done))
         for new in new_facts:
             self._fact(growing, seq, turn, agent, event, new)
@@ -278,7 +280,17 @@ class _Writer:
             )
 
 
-def _by_speaker(event: Event) -> tuple[str, str, str]:
+def _tool(event: Event) -> str:
+    """The tool's name; ``OWN`` for what is ours: calls of our tools, and Briefs of ours that came back."""
+    name = event.tool.replace("_", "-")
+    if "rlm-mcp" in name and name.startswith("mcp-"):
+        return OWN
+    return OWN if event.kind is EventKind.SUMMARY and event.text.startswith("# rlm-mcp brief") else event.tool
+
+
+def _by_speaker(event: Event, tool: str) -> tuple[str, str, str]:
+    if tool == OWN:  # kept and read by Ref, but never a hit: it repeats what stands elsewhere
+        return "", "", ""
     text = event.text[:_FTS_CHARS]
     if event.kind is EventKind.PROMPT and not event.agent:
         return text, "", ""

@@ -49,6 +49,8 @@ class TurnRow:
     started: float | None
 
 
+OWN = "rlm-mcp"
+"""Stands as the tool of Events that are ours: calls of our tools, Briefs of ours that came back."""
 _EVENTS = "SELECT event.*, session.key AS session_key FROM event JOIN session ON session.id = event.session "
 
 

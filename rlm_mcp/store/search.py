@@ -175,7 +175,7 @@ def _grep(store: Store, part: ScopePart, pattern: str, *, fixed: bool, limit: in
 def _placed(store: Store, part: ScopePart, output: bytes, limit: int) -> list[PatternHit]:
     """Ripgrep's ``offset:match`` lines, in order, laid beside the Events, in order; header lines are passed over."""
     rows = store.connection.execute(
-        "SELECT seq, turn, kind, start, length FROM event WHERE session = ? AND seq <= ? ORDER BY seq",
+        "SELECT seq, turn, kind, tool, start, length FROM event WHERE session = ? AND seq <= ? ORDER BY seq",
         (part.session.id, part.max_seq),
     )
     hits: list[PatternHit] = []
@@ -190,7 +190,7 @@ def _placed(store: Store, part: ScopePart, output: bytes, limit: int) -> list[Pa
         if at is None or len(hits) >= limit:
             break
         start = offset - at["start"]
-        if start >= 0:
+        if start >= 0 and at["tool"] != events.OWN:
             hits.append(
                 PatternHit(
                     session=part.session,
