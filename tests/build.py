@@ -106,7 +106,8 @@ class Transcript:
         """A change to a file."""
         lines = [f"-{line}" for line in old.split("\n")] + [f"+{line}" for line in new.split("\n")]
         patch = [{
-            "oldStart": 1, "oldLines": old.count("\n") + 1, "newStart": 1, "newLines": new.count("\n") + 1, "lines": lines,
+            "oldStart": 1, "oldLines": old.count("\n") + 1, "newStart": 1, "newLines": new.count("\n") + 1,
+            "lines": lines,
         }]  # fmt: skip
         result = {
             "filePath": path, "oldString": old, "newString": new, "originalFile": old, "structuredPatch": patch,

@@ -10,13 +10,13 @@ from rlm_mcp.store.log import log_path
 from rlm_mcp.verbs.export import export_raw
 
 _EVENTS = (
-    "SELECT session.client_session, event.seq, event.turn, event.kind, event.agent, event.tool, event.call_id, event.failed, "
-    "event.time, event.start, event.length, event.record_offset, event.record_length "
+    "SELECT session.client_session, event.seq, event.turn, event.kind, event.agent, event.tool, event.call_id, "
+    "event.failed, event.time, event.start, event.length, event.record_offset, event.record_length "
     "FROM event JOIN session ON session.id = event.session ORDER BY session.id, event.seq"
 )
 _FACTS = (
-    "SELECT session.client_session, fact.seq, fact.turn, fact.kind, fact.subject, fact.text, fact.status, fact.start, fact.end, "
-    "fact.exit_code, fact.seconds, fact.added, fact.removed, fact.note, fact.superseded_by "
+    "SELECT session.client_session, fact.seq, fact.turn, fact.kind, fact.subject, fact.text, fact.status, fact.start, "
+    "fact.end, fact.exit_code, fact.seconds, fact.added, fact.removed, fact.note, fact.superseded_by "
     "FROM fact JOIN session ON session.id = fact.session ORDER BY session.id, fact.id"
 )
 _SESSIONS = (

@@ -49,7 +49,7 @@ def test_a_number_that_cannot_be_names_itself_and_its_limits(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize(("value", "meant"), [("1", True), ("Yes", True), (" on ", True), ("0", False), ("OFF", False)])
-def test_a_switch_is_read_as_people_write_it(tmp_path: Path, value: str, meant: bool):  # noqa: FBT001
+def test_a_switch_is_read_as_people_write_it(tmp_path: Path, value: str, meant: bool):
     """True or false in the usual ways."""
     assert settings_of(tmp_path, keep_raw=value).keep_raw is meant
 
@@ -57,7 +57,8 @@ def test_a_switch_is_read_as_people_write_it(tmp_path: Path, value: str, meant: 
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ("brief_tokens = [1]", "brief_tokens"), ("keep_raw = 'perhaps'", "perhaps"), ("breif_tokens = 900", "breif_tokens"),
+        ("brief_tokens = [1]", "brief_tokens"), ("keep_raw = 'perhaps'", "perhaps"),
+        ("breif_tokens = 900", "breif_tokens"),
         ("not toml at all", "TOML"), ("brief_tokens = true", "True"), ("\x00", "TOML"),
     ],
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """A process that ingests and may be killed at the n-th of its steps.
 
-python driver.py HOME TRANSCRIPT N: N is the step at which it kills itself (SIGKILL); 0 lets it end and prints the count.
-A step is an SQL statement begun, a run of 400 instructions of SQLite inside one, or a write to a log or raw file (half of which is done).
+python driver.py HOME TRANSCRIPT N: N is the step at which it kills itself (SIGKILL); 0 lets it end and print the count.
+A step is an SQL statement begun, a run of 400 instructions of SQLite inside one, or a write to a log or raw file (half
+of which is done).
 """
 
 import os

@@ -9,7 +9,8 @@ from rlm_mcp.store.facts import FactRow, Group
 def fact(kind: str, seq: int = 1, **more: Any) -> FactRow:
     """A Fact; what is not said is empty."""
     filled: dict[str, Any] = {
-        "session": 1, "session_key": "aaaaaaaa", "seq": seq, "turn": 1, "kind": kind, "subject": "", "text": "", "status": "",
+        "session": 1, "session_key": "aaaaaaaa", "seq": seq, "turn": 1, "kind": kind, "subject": "", "text": "",
+        "status": "",
     }  # fmt: skip
     return FactRow(**(filled | more))
 

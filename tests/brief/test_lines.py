@@ -58,7 +58,8 @@ def test_a_path_is_as_short_as_it_stays_clear(path: str, shown: str):
     ("more", "said"),
     [
         ({"status": "ok"}, "ok"), ({"status": "failed", "exit_code": 2}, "failed(2)"), ({"status": "failed"}, "failed"),
-        ({"status": "unknown"}, "?"), ({"status": "ok", "seconds": 61.4}, "ok 61s"), ({"status": "ok", "seconds": 0.2}, "ok"),
+        ({"status": "unknown"}, "?"), ({"status": "ok", "seconds": 61.4}, "ok 61s"),
+        ({"status": "ok", "seconds": 0.2}, "ok"),
     ],
 )  # fmt: skip
 def test_an_outcome_is_told_as_it_was(more: dict[str, object], said: str):

@@ -40,7 +40,8 @@ def materials(draw: st.DrawFn) -> Material:
     latest = Ask(turn=2, ref="e9", text=draw(WORDS) or "x") if draw(st.booleans()) else None
     return material(
         facts=facts, edits=edits, latest_ask=latest, first_ask=Ask(turn=1, ref="e1", text=draw(WORDS) or "x"),
-        totals={kind: len(rows) + draw(st.integers(0, 500)) for kind, rows in facts.items()} | {"edit": len(edits)}, turns=2,
+        totals={kind: len(rows) + draw(st.integers(0, 500)) for kind, rows in facts.items()} | {"edit": len(edits)},
+        turns=2,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from rlm_mcp.store.database import Store, append_at, open_store, read_at
 from rlm_mcp.store.schema import MIGRATIONS
 from rlm_mcp.verbs.ingest import ingest
 from tests.build import a_day
+from tests.looks import everything
 
 
 def test_every_folder_is_0700_and_every_file_0600(store: Store, tmp_path: Path):
@@ -37,11 +38,19 @@ def test_an_opened_store_can_be_opened_again_beside(store: Store):
         assert other.connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
+def fill(store: Store, rows: int, *, then_fail: bool = False) -> None:
+    """Write so many rows in one transaction."""
+    with store.writing() as connection:
+        for number in range(rows):
+            connection.execute("INSERT INTO source (path, client) VALUES (?, 'codex')", (f"{number}" * 100,))
+        if then_fail:
+            raise ZeroDivisionError
+
+
 def test_a_write_is_rolled_back_on_any_exception(store: Store):
     """Nothing of a broken transaction stays, and the next one works."""
-    with pytest.raises(ZeroDivisionError), store.writing() as connection:
-        connection.execute("INSERT INTO source (path, client) VALUES ('x', 'codex')")
-        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        fill(store, 1, then_fail=True)
     with store.writing() as connection:
         assert connection.execute("SELECT count(*) FROM source").fetchone()[0] == 0
 
@@ -60,9 +69,8 @@ def test_a_full_database_is_store_full_and_whole_afterwards(store: Store):
     """SQLite's own "database or disk is full"."""
     pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
     store.connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StoreFull, match="free some room"), store.writing() as connection:
-        for number in range(1000):
-            connection.execute("INSERT INTO source (path, client) VALUES (?, 'codex')", (f"{number}" * 100,))
+    with pytest.raises(StoreFull, match="free some room"):
+        fill(store, 1_000)
     store.connection.execute("PRAGMA max_page_count = 1000000")
     with store.writing() as connection:
         assert connection.execute("SELECT count(*) FROM source").fetchone()[0] == 0
@@ -86,8 +94,7 @@ def test_a_torn_database_is_store_damaged_wherever_it_is_met(store: Store, tmp_p
         content[at : at + 4096] = b"\xa5" * min(4096, len(content) - at)
     store.paths.database.write_bytes(content)
     with open_store(store.paths, Settings()) as again, pytest.raises(StoreDamaged):
-        for table in ("event", "fact", "turn", "session", "source"):
-            again.connection.execute(f"SELECT * FROM {table}").fetchall()
+        everything(again)
 
 
 def test_a_closed_store_says_so(store: Store):

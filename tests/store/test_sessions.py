@@ -1,5 +1,6 @@
 """Sessions: found by key, id, path or folder; their lineage."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_a_circle_of_parents_ends(store: Store, tmp_path: Path):
 def test_a_long_line_of_parents_is_bounded(store: Store, tmp_path: Path):
     """Fifty at most."""
     rows = [made(store, tmp_path, number) for number in range(60)]
-    for older, newer in zip(rows, rows[1:], strict=False):
+    for older, newer in pairwise(rows):
         linked(store, newer, older.client_session, LinkKind.RESUME)
     last = sessions.by_id(store, rows[-1].id)
     assert last is not None

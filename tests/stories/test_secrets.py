@@ -1,4 +1,4 @@
-"""Secrets in a transcript reach no file of ours but the compressed raw bytes: not the log, the index, a Fact, a Brief."""
+"""Secrets in a transcript reach no file of ours but the compressed raw bytes: no log, index, Fact or Brief."""
 
 from pathlib import Path
 

@@ -150,7 +150,7 @@ def test_nothing_superseded_stands_as_current(changing: tuple[Store, SessionRow]
 
 
 def test_the_loss_report_adds_up(many: tuple[Store, list[SessionRow]]):
-    """Never more in the Brief than there are; every "and N more" is one of its numbers, sections without room among them."""
+    """Never more in the Brief than there are; every "and N more" is one of its numbers, those without room too."""
     store, found = many
     for session in found:
         for tokens in (500, 1_000, 4_000, 20_000):
@@ -282,7 +282,7 @@ def test_text_that_looks_like_ours_does_not_break_the_brief(store: Store, tmp_pa
 
 
 def test_folds_are_counted_and_kept(store: Store, tmp_path: Path):
-    """compact records what it made; the next one knows of it."""
+    """A compaction records what it made; the next one knows of it."""
     session = locate(store, transcript=a_day().save(tmp_path / "s.jsonl"))
     first = compact(store, session, trigger="auto", instructions="mind the ACME tickets", tokens=1_000)
     second = compact(store, session, trigger="manual")

@@ -51,7 +51,7 @@ def test_every_real_transcript_comes_back_byte_identical(store: Store, real_tran
 
 
 def test_every_recorded_fixture_comes_back_byte_identical(store: Store, recorded_session: Path):
-    """The recordings of both clients, sub-agents' files among them: every line gives an Event, is known, or is counted."""
+    """The recordings of both clients, sub-agents' files among them: every line gives an Event or is known."""
     for path in [recorded_session, *transcripts(FIXTURES)]:
         if not path.read_bytes().strip():
             continue

@@ -24,7 +24,8 @@ QUERIES = (
     "last commands", "errors", "decisions", "commits", "what values did the user give", "test results", "the plan",
     "functions added", "questions", "sub-agents", "prompts",
     "quotes to zone Z4 one cent too low", "zones", "the", "ROUND_HALF_UP Decimal", "surcharge island fee october",
-    '"def "', "/def \\w+/", "/./", "/\\d+\\.\\d+/", '"import"', "importer finance decimal comma", "zzzznothing", "pytest",
+    '"def "', "/def \\w+/", "/./", "/\\d+\\.\\d+/", '"import"', "importer finance decimal comma",
+    "zzzznothing", "pytest",
     "What went wrong in the importer?", "e", "Decimal Decimal Decimal", "a" * 300, "price " * 60,
 )  # fmt: skip
 REF = re.compile(r"(?<![\w.])(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|t\d+)(?![\w.:-])")
@@ -327,7 +328,8 @@ def test_a_phrase_is_found_as_it_stands(day: tuple[Store, SessionRow]):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"kind": "nonsense"}, "nonsense"), ({"turns": "abc"}, "abc"), ({"turns": "9-"}, "9-"), ({"scope": "world"}, "world"),
+        ({"kind": "nonsense"}, "nonsense"), ({"turns": "abc"}, "abc"), ({"turns": "9-"}, "9-"),
+        ({"scope": "world"}, "world"),
         ({"mode": "fuzzy"}, "fuzzy"), ({"offset": -1}, "-1"),
     ],
 )  # fmt: skip
