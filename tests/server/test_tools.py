@@ -1,5 +1,6 @@
 """rlm_mcp.server.tools: each tool answers what its verb answers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from rlm_mcp.wiring import Stores
 
 
 @pytest.fixture
-def stores(paths: Paths) -> Stores:
-    return Stores(paths, Settings())
+def stores(paths: Paths) -> Iterator[Stores]:
+    with Stores(paths, Settings()) as made:
+        yield made
 
 
 @pytest.fixture
