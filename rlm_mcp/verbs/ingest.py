@@ -97,6 +97,12 @@ def _ingest_file(
     races = 0
     while races <= _MAX_RACES:
         batch = read_batch(Path(path), _watermark(source))
+        if _size(path) >= 0 and not _is_still_there(path, source):  # replaced while it was read
+            races += 1
+            source = _source_to_continue(store, path, agent=agent, main_source=main_source, rebuild=False)
+            if source is None:
+                return None
+            continue
         applied = _apply(store, source, batch)  # False: read on from the winner's Watermark
         races += not applied
         source = _current(store, path)
@@ -109,10 +115,8 @@ def _ingest_file(
 
 def _source_to_continue(store: Store, path: str, *, agent: str, main_source: int, rebuild: bool) -> SourceRow | None:
     source = sources.current(store, path)
-    if source is not None and not rebuild and source.main_source == main_source:
-        change = changed(Path(path), _watermark(source))
-        if change in (Change.SAME, Change.GROWN):
-            return source
+    if source is not None and not rebuild and source.main_source == main_source and _is_still_there(path, source):
+        return source
     if _size(path) == 0:
         return None
     form = detect(Path(path))
@@ -121,6 +125,11 @@ def _source_to_continue(store: Store, path: str, *, agent: str, main_source: int
         if now == source:  # else another process began it meanwhile
             sources.add(store, path, form.client, agent=agent, main_source=main_source)
     return _current(store, path)
+
+
+def _is_still_there(path: str, source: SourceRow) -> bool:
+    """Whether the file is the one that was read so far: the same, or grown."""
+    return changed(Path(path), _watermark(source)) in (Change.SAME, Change.GROWN)
 
 
 def _size(path: str) -> int:

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.store.database import Store, open_store
+from rlm_mcp.verbs.export import export_raw
 from rlm_mcp.verbs.ingest import ingest
+from rlm_mcp.verbs.locate import locate
 from tests.anomalies import racer
 from tests.build import a_day
 from tests.looks import assert_whole, everything, raw
@@ -42,6 +46,40 @@ def test_three_processes_on_a_growing_file_lose_and_double_nothing(tmp_path: Pat
     with open_store(Paths(home=tmp_path / "alone"), Settings()) as alone:
         ingest(alone, path)
         assert found == everything(alone)
+
+
+@pytest.mark.parametrize("opening", range(1, 6))
+def test_a_file_replaced_while_it_is_read_is_not_mixed_with_the_old_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opening: int
+):
+    """Rewritten in place just before the n-th opening of an ingest: the old Session stays, the new one is whole."""
+    path = a_day(turns=2).save(tmp_path / "s.jsonl")
+    (old,) = ingest(store, path)
+    before = path.read_bytes()
+    path.write_bytes(before + a_day(turns=3).lines[-1])
+    new = a_day(turns=6, cwd="/home/dev/other").content
+    count = 0
+    whole = os.open
+
+    def replace_then_open(name: object, *more: int, **named: object) -> int:
+        nonlocal count
+        count += str(name) == str(path)
+        if count == opening and str(name) == str(path):
+            path.write_bytes(new)
+        return whole(name, *more, **named)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", replace_then_open)
+        ingest(store, path)
+    (row,) = ingest(store, path)
+    assert row.bytes == path.stat().st_size
+    assert raw(store, path) == path.read_bytes()
+    if path.read_bytes() == new:
+        assert row.session != old.session
+        assert row.events == 90
+        kept = b"".join(export_raw(store, session=locate(store, session=old.session)))
+        assert kept.startswith(before)
+    assert_whole(store)
 
 
 def test_a_batch_read_before_another_process_wrote_it_is_not_written_again(store: Store, tmp_path: Path):
