@@ -48,8 +48,8 @@ RUNNERS: tuple[Runner, ...] = (
     Runner(
         "nextest",
         ("tests run: ", "test run: "),
-        summed(r"^\s+Summary \[.*?\]\s+\d+(?:/\d+)? tests? run: (?P<p>\d+) passed(?:.*?, (?P<f>\d+) failed)?.*$"),
-        (pattern(r"^\s+(?:FAIL|TIMEOUT|SIGABRT|SIGSEGV) \[[^\]]*\](?: \([^)]*\))?\s+(?P<name>\S+(?: \S+)?)$"),),
+        summed(r"^[ \t]+Summary \[.*?\]\s+\d+(?:/\d+)? tests? run: (?P<p>\d+) passed(?:.*?, (?P<f>\d+) failed)?.*$"),
+        (pattern(r"^[ \t]+(?:FAIL|TIMEOUT|SIGABRT|SIGSEGV) \[[^\]]*\](?: \([^)]*\))?\s+(?P<name>\S+(?: \S+)?)$"),),
     ),
     Runner(
         "cargo test",
@@ -62,7 +62,7 @@ RUNNERS: tuple[Runner, ...] = (
         "jest",
         ("Tests: ",),
         summed(
-            r"^\s*Tests:\s+(?:(?P<f>\d+) failed,? ?)?(?:\d+ (?:skipped|todo|pending|incomplete|risky|warnings?|"
+            r"^[ \t]*Tests:\s+(?:(?P<f>\d+) failed,? ?)?(?:\d+ (?:skipped|todo|pending|incomplete|risky|warnings?|"
             r"deprecated),? ?)*"
             r"(?:(?P<p>\d+) passed)?(?:, \d+ total| \(\d+ assertions\))?.*$"
         ),
@@ -75,7 +75,7 @@ RUNNERS: tuple[Runner, ...] = (
     Runner(
         "vitest",
         ("Tests  ", "Test Files "),
-        summed(r"^\s*Tests\s{2,}(?:(?P<f>\d+) failed(?: \| )?)?(?:(?P<p>\d+) passed)?(?: \| .*)?.*\(\d+\)\s*$"),
+        summed(r"^[ \t]*Tests\s{2,}(?:(?P<f>\d+) failed(?: \| )?)?(?:(?P<p>\d+) passed)?(?: \| .*)?.*\(\d+\)\s*$"),
         (
             pattern(r"^[ ]*FAIL[ ]+(?P<name>\S.*? > .*?)(?: \d+ms)?$"),
             pattern(r"^[ ]*[\u00d7\u2717][ ]+(?P<name>\S.*? > .*?)(?: \d+ms)?$"),
@@ -91,14 +91,18 @@ RUNNERS: tuple[Runner, ...] = (
     Runner(
         "mocha",
         (" passing", " failing"),
-        two_lines(r"^\s*(\d+) passing\b.*$", r"^\s*(\d+) failing\b.*$"),
+        two_lines(r"^[ \t]*(\d+) passing\b.*$", r"^[ \t]*(\d+) failing\b.*$"),
         (pattern(r"^[ ]{4,}\d+\) (?P<name>\S.*?):?$"), pattern(r"^[ ]{2}\d+\) (?P<name>\S.*?):?$")),
     ),
     Runner(
         "playwright",
         (" passed (", " failed\n"),
-        two_lines(r"^\s{2}(\d+) passed\b.*$", r"^\s{2}(\d+) failed$"),
-        (pattern(r"^\s+(?:\d+\) |\u2718\s+\d+ )?(?P<name>\[[\w -]+\] \u203a .*?)(?: \u2500+| \([\d.]+m?s\))?[ ]*$"),),
+        two_lines(r"^  (\d+) passed\b.*$", r"^  (\d+) failed$"),
+        (
+            pattern(
+                r"^[ \t]+(?:\d+\) |\u2718\s+\d+ )?(?P<name>\[[\w -]+\] \u203a .*?)(?: \u2500+| \([\d.]+m?s\))?[ ]*$"
+            ),
+        ),
     ),
     Runner(
         "gotestsum",
@@ -129,7 +133,7 @@ RUNNERS: tuple[Runner, ...] = (
             r"^(?P<t>\d+) (?:runs|tests), \d+ assertions, (?P<f>\d+) failures, (?P<f2>\d+) errors(?:, (?P<s>\d+) "
             r"skips)?.*$"
         ),
-        (pattern(r"^\s*(?:\d+\) )?(?:Failure|Error):\n(?P<name>\S+#\S+?)(?::| \[|$)"),),
+        (pattern(r"^[ \t]*(?:\d+\) )?(?:Failure|Error):\n(?P<name>\S+#\S+?)(?::| \[|$)"),),
     ),
     Runner(
         "phpunit",
@@ -144,13 +148,13 @@ RUNNERS: tuple[Runner, ...] = (
         "mix test",
         (" test", " propert"),
         summed(r"^(?:\d+ doctests?, )?(?:\d+ propert(?:y|ies), )?(?P<t>\d+) tests?, (?P<f>\d+) failures?.*$"),
-        (pattern(r"^\s+\d+\) test (?P<name>\S.*)$"), pattern(r"^not ok \d+ (?P<name>\S.*)$")),
+        (pattern(r"^[ \t]+\d+\) test (?P<name>\S.*)$"), pattern(r"^not ok \d+ (?P<name>\S.*)$")),
     ),
     Runner(
         "dotnet test",
         ("Passed!", "Failed!", "Total tests:"),
         count_dotnet,
-        (pattern(r"^\s+Failed (?P<name>\S.*?) \[[^\]]*\]\s*$"),),
+        (pattern(r"^[ \t]+Failed (?P<name>\S.*?) \[[^\]]*\]\s*$"),),
     ),
     Runner(
         "maven",
@@ -175,7 +179,11 @@ RUNNERS: tuple[Runner, ...] = (
         "ctest",
         ("% tests passed",),
         summed(r"^\d+% tests passed, (?P<f>\d+) tests? failed out of (?P<t>\d+)$"),
-        (pattern(r"^\s+\d+ - (?P<name>\S+) \((?:Failed|Timeout|SEGFAULT|Not Run|Subprocess aborted|Child aborted)\)"),),
+        (
+            pattern(
+                r"^[ \t]+\d+ - (?P<name>\S+) \((?:Failed|Timeout|SEGFAULT|Not Run|Subprocess aborted|Child aborted)\)"
+            ),
+        ),
     ),
     Runner(
         "deno test",
@@ -199,13 +207,13 @@ RUNNERS: tuple[Runner, ...] = (
         "node --test",
         (" fail ", "# pass", "\u2139 pass"),
         count_node,
-        (pattern(r"^\s*(?:\u2716|not ok \d+ -) (?P<name>(?!failing tests)\S.*?)(?: \([\d.]+ms\))?$"),),
+        (pattern(r"^[ \t]*(?:\u2716|not ok \d+ -) (?P<name>(?!failing tests)\S.*?)(?: \([\d.]+ms\))?$"),),
     ),
     Runner(
         "tox",
         (": OK", ": FAIL", "congratulations"),
-        marks(r"^\s{2}\S+: OK\b", r"^\s{2}\S+: FAIL\b", r"^\s{2}(?:congratulations :\)|evaluation failed :\().*$"),
-        (pattern(r"^\s{2}(?P<name>\S+): FAIL\b.*$"),),
+        marks(r"^  \S+: OK\b", r"^  \S+: FAIL\b", r"^  (?:congratulations :\)|evaluation failed :\().*$"),
+        (pattern(r"^  (?P<name>\S+): FAIL\b.*$"),),
     ),
     Runner(
         "prove",

@@ -11,7 +11,7 @@ RunKey = tuple[str, tuple[str, ...]]
 """A tool (with its folder, where that is not the Session's) and its targets."""
 
 _TAIL_FILTER = LazyPattern(
-    r"(?:\s*(?:2>&1|\|&?\s*(?:tail|head|cat|tee|less|more)\b[^|;&]*|\|\|\s*true|2>/dev/null))+\s*$"
+    r"(?:\s*+(?:2>&1|\|&?\s*+(?:tail|head|cat|tee|less|more)\b[^|;&]*+(?:&1[^|;&]*+)?|\|\|\s*+true|2>/dev/null))++\s*$"
 )
 _BLANKS = LazyPattern(r"\s+")
 
@@ -26,7 +26,8 @@ def command_key(command: str, folder: str) -> str:
         match = _LEADING_CD.match(core)
         if match:
             core = core[match.end() :]
-    core = _TAIL_FILTER.sub("", core) or core
+    head, tail = core[:-400], core[-400:]
+    core = head + _TAIL_FILTER.sub("", tail) or core
     core = _BLANKS.sub(" ", core[:20_000]).strip()
     if folder:
         core = f"{core} (in {folder})"

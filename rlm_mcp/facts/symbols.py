@@ -27,78 +27,80 @@ def _pattern(*alternatives: str) -> LazyPattern:
     return LazyPattern(r"^[ \t]*(?:" + "|".join(alternatives) + ")", re.MULTILINE)
 
 
-_PYTHON = _pattern(r"(?:async\s+)?def\s+(\w+)", r"class\s+(\w+)", r"type\s+(\w+)\s*[=\[]")
+_PYTHON = _pattern(r"(?:async[ \t]+)?def[ \t]+(\w+)", r"class[ \t]+(\w+)", r"type[ \t]+(\w+)[ \t]*[=\[]")
 _SCRIPT = _pattern(
-    r"(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+)?function\s*\*?\s*([\w$]+)",
-    r"(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:abstract\s+)?class\s+([\w$]+)",
-    r"(?:export\s+)?(?:declare\s+)?(?:interface|enum|namespace)\s+([\w$]+)\s*[<{\s]",
-    r"(?:export\s+)?(?:declare\s+)?const\s+enum\s+([\w$]+)",
-    r"(?:export\s+)?(?:declare\s+)?type\s+([\w$]+)\s*(?:<[^=\n]*>)?\s*=",
-    r"(?:export\s+)?(?:const|let|var)\s+([\w$]+)\s*(?::[^=\n]+)?=\s*(?:async\s*)?(?:function\b|"
-    r"\([^)\n]*\)\s*(?::[^=\n]+)?=>|[\w$]+\s*=>|(?:React\.)?(?:memo|forwardRef|component\$|\$|lazy)"
+    r"(?:export[ \t]+)?(?:default[ \t]+)?(?:declare[ \t]+)?(?:async[ \t]+)?function[ \t]*\*?[ \t]*([\w$]+)",
+    r"(?:export[ \t]+)?(?:default[ \t]+)?(?:declare[ \t]+)?(?:abstract[ \t]+)?class[ \t]+([\w$]+)",
+    r"(?:export[ \t]+)?(?:declare[ \t]+)?(?:interface|enum|namespace)[ \t]+([\w$]+)[ \t]*[<{ \t]",
+    r"(?:export[ \t]+)?(?:declare[ \t]+)?const[ \t]+enum[ \t]+([\w$]+)",
+    r"(?:export[ \t]+)?(?:declare[ \t]+)?type[ \t]+([\w$]+)[ \t]*(?:<[^=\n]*>)?[ \t]*=",
+    r"(?:export[ \t]+)?(?:const|let|var)[ \t]+([\w$]+)[ \t]*(?::[^=\n]+)?=[ \t]*(?:async[ \t]*)?(?:function\b|"
+    r"\([^)\n]*\)[ \t]*(?::[^=\n]+)?=>|[\w$]+[ \t]*=>|(?:React\.)?(?:memo|forwardRef|component\$|\$|lazy)"
     r"\b[^\n]*\()",
     r"(?:(?:public|private|protected|static|async|override|readonly|get|"
-    r"set)\s+)+\*?#?([\w$]+)\s*(?:<[^>\n]*>)?\([^\n]*\{\s*$",
+    r"set)[ \t]+)+\*?#?([\w$]+)[ \t]*(?:<[^>\n]*>)?\([^\n]*\{[ \t]*$",
     r"(?!(?:if|for|while|switch|catch|return|function|else|do|with|super|"
-    r"await)\b)([\w$]+)\([^()\n]*\)\s*(?::\s*[\w<>\[\]| .]+)?\s*\{\s*$",
+    r"await)\b)([\w$]+)\([^()\n]*\)[ \t]*(?::[ \t]*[\w<>\[\]| .]+)?[ \t]*\{[ \t]*$",
 )
-_GO = _pattern(r"func\s+(?:\([^)]*\)\s*)?(\w+)\s*[\[(]", r"type\s+(\w+)\s+(?:struct|interface|func|\w|\[|\*)")
+_GO = _pattern(
+    r"func[ \t]+(?:\([^)]*\)[ \t]*)?(\w+)[ \t]*[\[(]", r"type[ \t]+(\w+)[ \t]+(?:struct|interface|func|\w|\[|\*)"
+)
 _RUST = _pattern(
-    r"(?:pub(?:\([^)]*\))?\s+)?(?:default\s+)?(?:const\s+)?(?:async\s+)?(?:unsafe\s+)?(?:extern\s+\"[^\"]*\"\s+)?fn\s+(\w+)",
-    r"(?:pub(?:\([^)]*\))?\s+)?(?:unsafe\s+)?(?:struct|enum|trait|union|type|mod)\s+(\w+)",
-    r"macro_rules!\s*(\w+)",
+    r"(?:pub(?:\([^)]*\))?[ \t]+)?(?:default[ \t]+)?(?:const[ \t]+)?(?:async[ \t]+)?(?:unsafe[ \t]+)?(?:extern[ \t]+\"[^\"]*\"[ \t]+)?fn[ \t]+(\w+)",
+    r"(?:pub(?:\([^)]*\))?[ \t]+)?(?:unsafe[ \t]+)?(?:struct|enum|trait|union|type|mod)[ \t]+(\w+)",
+    r"macro_rules![ \t]*(\w+)",
 )
 _JAVA_MODIFIERS = (
     r"(?:(?:public|private|protected|internal|static|final|abstract|sealed|partial|override|open|data|suspend|inline|"
     r"virtual|async|readonly|synchronized|native|default|unsafe|extern|new|operator|infix|tailrec|inner|value|"
-    r"annotation|const|lateinit|actual|expect|companion|ref)\s+)"
+    r"annotation|const|lateinit|actual|expect|companion|ref)[ \t]+)"
 )
 _JAVA = _pattern(
-    rf"{_JAVA_MODIFIERS}*(?:class|interface|enum(?:\s+class)?|record(?:\s+(?:struct|class))?|struct|object|@interface|"
-    rf"delegate\s+\w+)\s+(\w+)",
-    rf"{_JAVA_MODIFIERS}*fun\s+(?:<[^>\n]*>\s*)?(?:[\w.<>?]+\.)?(\w+)\s*\(",
-    rf"{_JAVA_MODIFIERS}+(?:<[^>\n]+>\s*)?(?:[\w.<>\[\],?]+\s+)?(\w+)\s*(?:<[^>\n]*>)?\([^;\n]*(?:\{{|\)|,|=>|"
-    rf"throws\b[^\n]*)\s*$",
-    rf"{_JAVA_MODIFIERS}*typealias\s+(\w+)",
+    rf"{_JAVA_MODIFIERS}*(?:class|interface|enum(?:[ \t]+class)?|record(?:[ \t]+(?:struct|class))?|struct|object|@interface|"
+    rf"delegate[ \t]+\w+)[ \t]+(\w+)",
+    rf"{_JAVA_MODIFIERS}*fun[ \t]+(?:<[^>\n]*>[ \t]*)?(?:[\w.<>?]+\.)?(\w+)[ \t]*\(",
+    rf"{_JAVA_MODIFIERS}+(?:<[^>\n]+>[ \t]*)?(?:[\w.<>\[\],?]+[ \t]+)?(\w+)[ \t]*(?:<[^>\n]*>)?\([^;\n]*(?:\{{|\)|,|=>|"
+    rf"throws\b[^\n]*)[ \t]*$",
+    rf"{_JAVA_MODIFIERS}*typealias[ \t]+(\w+)",
 )
-_RUBY = _pattern(r"def\s+(?:self\.)?([\w?!=]+)", r"(?:class|module)\s+([\w:]+)")
+_RUBY = _pattern(r"def[ \t]+(?:self\.)?([\w?!=]+)", r"(?:class|module)[ \t]+([\w:]+)")
 _C = _pattern(
-    r"(?:typedef\s+)?(?:struct|class|enum(?:\s+class)?|union|"
-    r"namespace)\s+(?:\w+\s+)?(\w+)\s*(?:final\s*)?(?::[^:;{\n][^;{\n]*)?\{?\s*$",
+    r"(?:typedef[ \t]+)?(?:struct|class|enum(?:[ \t]+class)?|union|"
+    r"namespace)[ \t]+(?:\w+[ \t]+)?(\w+)[ \t]*(?:final[ \t]*)?(?::[^:;{\n][^;{\n]*)?\{?[ \t]*$",
     r"(?!return\b|else\b|if\b|for\b|while\b|switch\b|case\b|new\b|delete\b|throw\b|using\b|typedef\b|"
-    r"#)(?:[A-Za-z_][\w:<>,]*[\s*&]+)+(~?[A-Za-z_][\w:]*(?:operator\S+)?)\s*\([^;\n]*(?:\)\s*(?:const|noexcept|"
-    r"override|final|\s)*\{?|,)\s*$",
-    r"#define\s+(\w+)\(",
+    r"#)(?:[A-Za-z_][\w:<>,]*[ \t*&]+)+(~?[A-Za-z_][\w:]*(?:operator\S+)?)[ \t]*\([^;\n]*(?:\)[ \t]*(?:const|noexcept|"
+    r"override|final|\s)*\{?|,)[ \t]*$",
+    r"#define[ \t]+(\w+)\(",
 )
-_SHELL = _pattern(r"(?:function\s+)?([\w:.-]+)\s*\(\)\s*\{?\s*$", r"function\s+([\w:.-]+)")
+_SHELL = _pattern(r"(?:function[ \t]+)?([\w:.-]+)[ \t]*\(\)[ \t]*\{?[ \t]*$", r"function[ \t]+([\w:.-]+)")
 _SWIFT = _pattern(
     r"(?:(?:@\w+(?:\([^)]*\))?|public|private|fileprivate|internal|open|final|static|class|override|mutating|async|"
-    r"nonisolated|required|convenience|indirect|lazy|weak)\s+)*(?:func|struct|class|enum|protocol|actor|typealias|"
-    r"extension)\s+(\w[\w.]*)"
+    r"nonisolated|required|convenience|indirect|lazy|weak)[ \t]+)*(?:func|struct|class|enum|protocol|actor|typealias|"
+    r"extension)[ \t]+(\w[\w.]*)"
 )
 _PHP = _pattern(
-    r"(?:(?:public|private|protected|static|final|abstract|readonly)\s+)*function\s+&?(\w+)",
-    r"(?:(?:final|abstract|readonly)\s+)*(?:class|interface|trait|enum)\s+(\w+)",
+    r"(?:(?:public|private|protected|static|final|abstract|readonly)[ \t]+)*function[ \t]+&?(\w+)",
+    r"(?:(?:final|abstract|readonly)[ \t]+)*(?:class|interface|trait|enum)[ \t]+(\w+)",
 )
-_ELIXIR = _pattern(r"defp?\s+([\w?!]+)", r"def(?:module|protocol|macrop?|impl)\s+([\w.?!]+)")
+_ELIXIR = _pattern(r"defp?[ \t]+([\w?!]+)", r"def(?:module|protocol|macrop?|impl)[ \t]+([\w.?!]+)")
 _SQL = LazyPattern(
-    r"^[ \t]*create\s+(?:or\s+replace\s+)?(?:unique\s+)?(?:table|view|function|procedure|trigger|type|index|"
-    r"materialized\s+view)\s+(?:if\s+not\s+exists\s+)?([\w.\"`]+)",
+    r"^[ \t]*create[ \t]+(?:or[ \t]+replace[ \t]+)?(?:unique[ \t]+)?(?:table|view|function|procedure|trigger|type|index|"
+    r"materialized[ \t]+view)[ \t]+(?:if[ \t]+not[ \t]+exists[ \t]+)?([\w.\"`]+)",
     re.MULTILINE | re.IGNORECASE,
 )
-_LUA = _pattern(r"(?:local\s+)?function\s+([\w.:]+)")
+_LUA = _pattern(r"(?:local[ \t]+)?function[ \t]+([\w.:]+)")
 _ZIG = _pattern(
-    r"(?:pub\s+)?(?:export\s+)?(?:inline\s+)?fn\s+(\w+)",
-    r"(?:pub\s+)?const\s+(\w+)\s*=\s*(?:struct|enum|union|error)\b",
+    r"(?:pub[ \t]+)?(?:export[ \t]+)?(?:inline[ \t]+)?fn[ \t]+(\w+)",
+    r"(?:pub[ \t]+)?const[ \t]+(\w+)[ \t]*=[ \t]*(?:struct|enum|union|error)\b",
 )
 _SCALA = _pattern(
-    r"(?:(?:private|protected|override|implicit|final|sealed|abstract|case|lazy|inline)(?:\[\w+\])?\s+)*(?:def|class|"
-    r"object|trait|enum)\s+(\w+)"
+    r"(?:(?:private|protected|override|implicit|final|sealed|abstract|case|lazy|inline)(?:\[\w+\])?[ \t]+)*(?:def|class|"
+    r"object|trait|enum)[ \t]+(\w+)"
 )
 _DART = _pattern(
-    r"(?:abstract\s+)?(?:class|mixin|enum|"
-    r"extension)\s+(\w+)",
-    r"(?!return|if|for|while|switch|else|await\b)(?:[\w<>?,]+\s+)+(\w+)\s*\([^;\n]*\)\s*(?:async\s*)?(?:\{|=>)",
+    r"(?:abstract[ \t]+)?(?:class|mixin|enum|"
+    r"extension)[ \t]+(\w+)",
+    r"(?!return|if|for|while|switch|else|await\b)(?:[\w<>?,]+[ \t]+)+(\w+)[ \t]*\([^;\n]*\)[ \t]*(?:async[ \t]*)?(?:\{|=>)",
 )
 
 _BY_ENDING: dict[str, LazyPattern] = {

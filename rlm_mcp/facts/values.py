@@ -36,18 +36,18 @@ _URL = (
     r"(?P<url>(?:https?|wss?|ftp|ssh|git|postgres(?:ql)?|mysql|redis|mongodb(?:\+srv)?|file|"
     r"s3)://[^\s<>\"'`\u300d\u300f]+)"
 )
-_EMAIL = r"(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
+_EMAIL = r"(?P<email>(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
 _PATH = (
     r"(?P<path>(?<![\w/.:<])(?:~|\.{1,2})?/[\w@.+~-]+(?:/[\w@.+~*\[\]{}<>=-]*)*(?::\d+(?:[-:]\d+)?)?|"
-    r"\b[A-Za-z]:\\[^\s\"'<>|]+|(?<![\w/])[\w@.+-]+(?:/[\w@.+*\[\]-]+)+\.\w{1,10}(?::\d+(?:[-:]\d+)?)?|"
-    r"(?<![\w/])[\w.-]+(?:/[\w.-]+)+/(?=\s|$|[,;)])"
-    r"|(?<![\w/.])\.?[\w-]+(?:\.[\w-]+)*(?<!console)\.(?:py|pyi|ts|tsx|js|jsx|mjs|cjs|go|rs|java|kt|rb|php|cs|c|h|cpp|"
+    r"\b[A-Za-z]:\\[^\s\"'<>|]+|(?<![\w/@.+-])[\w@.+-]+(?:/[\w@.+*\[\]-]+)+\.\w{1,10}(?::\d+(?:[-:]\d+)?)?|"
+    r"(?<![\w/.-])[\w.-]+(?:/[\w.-]+)+/(?=\s|$|[,;)])"
+    r"|(?<![\w/.-])\.?[\w-]+(?:\.[\w-]+)*(?<!console)\.(?:py|pyi|ts|tsx|js|jsx|mjs|cjs|go|rs|java|kt|rb|php|cs|c|h|cpp|"
     r"hpp|swift|sh|md|mdx|json|jsonl|ya?ml|toml|ini|cfg|env|sql|html?|css|scss|vue|svelte|txt|csv|xml|lock|proto|tf|"
     r"gradle|ipynb|log|pdf|png|svg|db|sqlite)\b(?::\d+(?:[-:]\d+)?)?)"
 )
 _UUID = r"(?P<uuid>\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b)"
 _HOST = (
-    r"(?P<host>\b(?:localhost|\d{1,3}(?:\.\d{1,3}){3})(?::\d{2,5})?\b(?:/\S*)?|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|"
+    r"(?P<host>\b(?:localhost|\d{1,3}(?:\.\d{1,3}){3})(?::\d{2,5})?\b(?:/\S*)?|(?<![\w.-])[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|"
     r"io|dev|app|local|internal|co|ai|de|fr|uk)(?::\d{2,5})?\b(?:/[\w./-]*)?)"
 )
 _ENV = r"(?P<env>\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b)"
@@ -61,7 +61,7 @@ _VALUE = lazy(
     _EMAIL,
     r"(?P<slash>(?:^|(?<=\s))/[a-z][\w-]*(?::[\w-]+)*(?![\w/.]))",
     _PATH,
-    r"(?P<issue>(?:\b[\w.-]+/[\w.-]+#\d+|(?<![\w&])#\d+)\b)",
+    r"(?P<issue>(?:(?<![\w./-])[\w.-]+/[\w.-]+#\d+|(?<![\w&])#\d+)\b)",
     r"(?P<date>\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:\.\d+)?Z?)?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|"
     r"\b\d{1,2}\.\d{1,2}\.\d{4}\b|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{1,2}(?:, \d{4})?\b)",
     _UUID,
@@ -80,8 +80,8 @@ _VALUE = lazy(
     r"if|once|twice|every|only|via|through|after|before|as|is|and|or|directly|from|that|this|but|not|into|back|again|"
     r"so|because|while|just|even)\b)[\w.-]+))",
     _ENV,
-    r"(?P<identifier>\b(?:[a-z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+\$?|[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|"
-    r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+|_[a-z]\w+)\b(?:\(\))?|\b[a-z][a-z0-9]*-(?:[a-z]+-)*[a-z]*\d[\w-]*\b|"
+    r"(?P<identifier>\b(?:[a-z][a-z0-9]+[A-Z][A-Za-z0-9]*\$?|[A-Z][a-z0-9]+[A-Z][A-Za-z0-9]*|"
+    r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+|_[a-z]\w+)\b(?:\(\))?|(?<![\w-])[a-z][a-z0-9]*-(?:[a-z]+-)*[a-z]*\d[\w-]*\b|"
     r"\b[A-Z]{2,10}-\d+\b)",
     r"(?P<labelled>\b(?:[Pp]ort|[Ii]ssue|PR|pr|MR|[Ll]ines?|[Vv]ersion|[Tt]icket|[Pp]hase|[Ss]tep|[Ee]rror|[Cc]ode|"
     r"[Ee]xit|[Bb]uild|[Rr]un|[Jj]ob|[Pp]lan) \d+(?:-\d+)?\b)",

@@ -13,12 +13,12 @@ from rlm_mcp.facts.prose import Sentence
 
 _NOT = r"(?:\bdo not|\bdon'?t|\bdont)\b"
 _OPENING = (
-    r"^(?:[\W_]*(?:please|pls|and|but|also|so|then|now|ok(?:ay)?|just|again|finally|instead|first|next|yes|no|"
+    r"^[\W_]*+(?:(?:please|pls|and|but|also|so|then|now|ok(?:ay)?|just|again|finally|instead|first|next|yes|no|"
     r"remember|note(?: that)?|"
     r"important(?:ly)?|(?:can|could|would|will) you(?: please| also| just)*|you (?:should|must|need to|have to|can|"
     r"may)|we (?:should|must|need to|have to)|i (?:want|need|would like|'d like) you to|"
     r"let'?s|make sure (?:to|you)|be sure to|try to|when [^,]{1,60},|if [^,]{1,60},|for [^,]{1,60},|"
-    r"before [^,]{1,60},|after [^,]{1,60},)[,:;.! \u2014-]+)*[\W_]*"
+    r"before [^,]{1,60},|after [^,]{1,60},)[\W_]++)*+"
 )
 _VERB = (
     r"(?:add|adjust|allow|answer|append|apply|ask|avoid|base|build|bump|call|change|check|clean|commit|compare|"
@@ -53,7 +53,7 @@ _FORBID = lazy(
     r"runs))",
     r"\bnot allowed\b|\bforbidden\b|\boff[- ]limits\b|\bprohibited\b|\brefrain from\b|\bhands off\b|\bout of scope\b",
     r"\b(?:leave|keep) .{1,60}\b(?:alone|untouched|as[- ]is|unchanged|intact|as it is|as they are)\b",
-    r"^(?:please |and |but |also |so |ok(?:ay)?,? |[\W_]+)*(?:no|zero) (?!need\b|idea|problem|worries|clue|one\b|"
+    r"^(?:please |and |but |also |so |ok(?:ay)?,? |[\W_])*+(?:no|zero) (?!need\b|idea|problem|worries|clue|one\b|"
     r"matter|it\b|that|you\b|i\b|this\b|the\b|wait|not\b|way\b|doubt|longer|more questions|luck|such|errors?\b|"
     r"changes? (?:were|was)|issues? (?:were|found))[a-z][\w-]*",
     r"\bno need (?:to|for)\b|\bthere (?:should|must|will|shall) be no\b|\bwith no (?:new|extra|external|other|"
@@ -117,8 +117,8 @@ _PREFER = lazy(
     r"\bif possible\b|\bi (?:do|also|really|still|only|just) (?:really )?want\b(?! to (?:know|ask|see|understand|"
     r"check))|(?<!what )(?<!if )(?<!when )\bi want\b(?! (?:you )?to (?:know|ask|see|understand|check|push|commit))|"
     r"\bwhat i want is\b|\bi need (?:it|this|that|the|a|an|all|to (?:use|be able|support|keep|have))\b",
-    rf"{_OPENING}try (?:not )?to\b|\bnice to have\b|\bas (?:simple|small|short|few|little|fast|minimal|concise|"
-    rf"close) as possible\b|\bi like (?:it|the|to|when)\b",
+    r"(?:^|[,;:] |\b(?:please|and|but|also) )try (?:not )?to\b|\bnice to have\b|\bas (?:simple|small|short|few|little|fast|minimal|concise|"
+    r"close) as possible\b|\bi like (?:it|the|to|when)\b",
 )
 _QUESTION_OPENING = lazy(
     r"^(?:[\W_]|and |but |so |also |hmm,? |ok(?:ay)?,? )*(?:why|what|what's|how|where|who|which|when|is|are|was|were|"

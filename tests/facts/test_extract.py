@@ -485,3 +485,62 @@ def test_edits_are_never_superseded() -> None:
     """They add up by path."""
     assert FactKind.EDIT not in SUPERSEDED_BY_NEWER
     assert FactKind.ERROR not in SUPERSEDED_BY_NEWER
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "-",
+        "a",
+        "A",
+        "aB",
+        "_",
+        " ",
+        "\n",
+        "no ",
+        "please ",
+        "`",
+        '"',
+        "'",
+        "/",
+        ".",
+        "a.",
+        "a-",
+        "a@",
+        "1",
+        "1.",
+        "#",
+        "(",
+        "[",
+        "<<EOF\n",
+        "<",
+        "| tail ",
+        "x = (",
+        "\t",
+        "=",
+        "\u00d7 ",
+        "error ",
+        "Error",
+        "a:1:",
+        "\r",
+        "\x1b[",
+        "then, ",
+        "- ",
+    ],
+)
+def test_hostile_repetition_ends(piece: str) -> None:
+    """No rule's cost grows faster than it may; a test that hangs has found one that does."""
+    text = piece * (4_000 // len(piece))
+    for tail in ("", "Zz_?"):
+        events = [
+            _prompt(text + tail),
+            _reply(text + tail),
+            _ran(text[:6_000] + tail, text + tail, failed=True),
+            _ran("make", text + tail, failed=True),
+            *(
+                _did(FileEdit(path=f"/a.{ending}", edit=EditKind.CREATE, added_text=text + tail))
+                for ending in ("py", "ts", "go", "rs", "java", "rb", "c", "sh", "swift", "php", "dart", "sql")
+            ),
+        ]
+        assert FactExtractor().facts(events[0])
+        assert _current(events)
