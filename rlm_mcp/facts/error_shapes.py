@@ -83,6 +83,7 @@ _ANYWHERE = lazy(
     r"^[^\s]*error(?:s)? in \S",
 )
 _NOT_ERRORS = lazy(
+    r"^npm (?:ERR!|error) (?:path|workspace|location|cwd|command|errno|in workspace|at location|A complete log|\s|$)",
     r"\b(?:0|no|zero|without|any) (?:\w+ )?(?:errors?|failures?|failed|problems?|issues?|conflicts?|exceptions?)\b|"
     r"\b(?:errors?|failed|failures?)\b\W{0,3}(?:=|:)\W{0,2}0\b|\b0 (?:failing|failed|fail)\b",
     r"^\s*(?:\u2713|\u2714|\u2705|PASS|ok\b|\[PASS\]|\[OK\]|--- PASS|=== RUN|=== CONT|=== PAUSE)|\b(?:PASSED|passed|"

@@ -165,7 +165,9 @@ def _of_sentence(sentence: Sentence, language: Language, is_later: bool, asked: 
         found.append(_quote(FactKind.CONSTRAINT, sentence, rule))
     if is_later and is_correction(sentence, language):
         found.append(_quote(FactKind.CORRECTION, sentence, ""))
-    if is_later and (is_user_decision(sentence) or (asked and not found and len(sentence.text) <= 80)):
+    if is_later and (
+        is_user_decision(sentence) or (asked and not found and len(sentence.text) <= 80 and sentence.text[0] != "/")
+    ):
         found.append(_quote(FactKind.DECISION, sentence, "user"))
     return found
 

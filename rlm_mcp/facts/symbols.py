@@ -46,7 +46,8 @@ _GO = _pattern(
     r"func[ \t]+(?:\([^)]*\)[ \t]*)?(\w+)[ \t]*[\[(]", r"type[ \t]+(\w+)[ \t]+(?:struct|interface|func|\w|\[|\*)"
 )
 _RUST = _pattern(
-    r"(?:pub(?:\([^)]*\))?[ \t]+)?(?:default[ \t]+)?(?:const[ \t]+)?(?:async[ \t]+)?(?:unsafe[ \t]+)?(?:extern[ \t]+\"[^\"]*\"[ \t]+)?fn[ \t]+(\w+)",
+    r"(?:pub(?:\([^)]*\))?[ \t]+)?(?:default[ \t]+)?(?:const[ \t]+)?(?:async[ \t]+)?(?:unsafe[ \t]+)?(?:extern[ "
+    r"\t]+\"[^\"]*\"[ \t]+)?fn[ \t]+(\w+)",
     r"(?:pub(?:\([^)]*\))?[ \t]+)?(?:unsafe[ \t]+)?(?:struct|enum|trait|union|type|mod)[ \t]+(\w+)",
     r"macro_rules![ \t]*(\w+)",
 )
@@ -56,7 +57,8 @@ _JAVA_MODIFIERS = (
     r"annotation|const|lateinit|actual|expect|companion|ref)[ \t]+)"
 )
 _JAVA = _pattern(
-    rf"{_JAVA_MODIFIERS}*(?:class|interface|enum(?:[ \t]+class)?|record(?:[ \t]+(?:struct|class))?|struct|object|@interface|"
+    rf"{_JAVA_MODIFIERS}*(?:class|interface|enum(?:[ \t]+class)?|record(?:[ \t]+(?:struct|class))?|struct|object|"
+    rf"@interface|"
     rf"delegate[ \t]+\w+)[ \t]+(\w+)",
     rf"{_JAVA_MODIFIERS}*fun[ \t]+(?:<[^>\n]*>[ \t]*)?(?:[\w.<>?]+\.)?(\w+)[ \t]*\(",
     rf"{_JAVA_MODIFIERS}+(?:<[^>\n]+>[ \t]*)?(?:[\w.<>\[\],?]+[ \t]+)?(\w+)[ \t]*(?:<[^>\n]*>)?\([^;\n]*(?:\{{|\)|,|=>|"
@@ -84,7 +86,8 @@ _PHP = _pattern(
 )
 _ELIXIR = _pattern(r"defp?[ \t]+([\w?!]+)", r"def(?:module|protocol|macrop?|impl)[ \t]+([\w.?!]+)")
 _SQL = LazyPattern(
-    r"^[ \t]*create[ \t]+(?:or[ \t]+replace[ \t]+)?(?:unique[ \t]+)?(?:table|view|function|procedure|trigger|type|index|"
+    r"^[ \t]*create[ \t]+(?:or[ \t]+replace[ \t]+)?(?:unique[ \t]+)?(?:table|view|function|procedure|trigger|type|"
+    r"index|"
     r"materialized[ \t]+view)[ \t]+(?:if[ \t]+not[ \t]+exists[ \t]+)?([\w.\"`]+)",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -94,13 +97,15 @@ _ZIG = _pattern(
     r"(?:pub[ \t]+)?const[ \t]+(\w+)[ \t]*=[ \t]*(?:struct|enum|union|error)\b",
 )
 _SCALA = _pattern(
-    r"(?:(?:private|protected|override|implicit|final|sealed|abstract|case|lazy|inline)(?:\[\w+\])?[ \t]+)*(?:def|class|"
+    r"(?:(?:private|protected|override|implicit|final|sealed|abstract|case|lazy|inline)(?:\[\w+\])?[ \t]+)*(?:def|"
+    r"class|"
     r"object|trait|enum)[ \t]+(\w+)"
 )
 _DART = _pattern(
     r"(?:abstract[ \t]+)?(?:class|mixin|enum|"
     r"extension)[ \t]+(\w+)",
-    r"(?!return|if|for|while|switch|else|await\b)(?:[\w<>?,]+[ \t]+)+(\w+)[ \t]*\([^;\n]*\)[ \t]*(?:async[ \t]*)?(?:\{|=>)",
+    r"(?!return|if|for|while|switch|else|"
+    r"await\b)(?:[\w<>?,]+[ \t]+)+(\w+)[ \t]*\([^;\n]*\)[ \t]*(?:async[ \t]*)?(?:\{|=>)",
 )
 
 _BY_ENDING: dict[str, LazyPattern] = {

@@ -47,7 +47,8 @@ _PATH = (
 )
 _UUID = r"(?P<uuid>\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b)"
 _HOST = (
-    r"(?P<host>\b(?:localhost|\d{1,3}(?:\.\d{1,3}){3})(?::\d{2,5})?\b(?:/\S*)?|(?<![\w.-])[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|"
+    r"(?P<host>\b(?:localhost|\d{1,3}(?:\.\d{1,3}){3})(?::\d{2,5})?\b(?:/\S*)?|(?<![\w.-])[\w-]+(?:\.[\w-]+)*\.(?:com|"
+    r"org|net|"
     r"io|dev|app|local|internal|co|ai|de|fr|uk)(?::\d{2,5})?\b(?:/[\w./-]*)?)"
 )
 _ENV = r"(?P<env>\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b)"
@@ -57,10 +58,11 @@ _VALUE = lazy(
     r"(?<![\w])\"(?P<quote>[^\"\n]{1,160})\"(?!\w)|\u201c(?P<curly>[^\u201d\n]{1,160})\u201d|"
     r"\u300c(?P<corner>[^\u300d\n]{1,80})\u300d|\u00ab\s?(?P<guillemet>[^\u00bb\n]{1,120}?)\s?\u00bb|"
     r"\u201e(?P<low>[^\u201c\u201d\n]{1,120})[\u201c\u201d]",
-    r"(?<![\w'])'(?P<single>[^'\n]{1,120})'(?![\w'])",
+    r"(?<![\w'])'(?P<single>[^'\n]{1,300})'(?![\w'])",
     _EMAIL,
     r"(?P<slash>(?:^|(?<=\s))/[a-z][\w-]*(?::[\w-]+)*(?![\w/.]))",
     _PATH,
+    r"(?P<colour>(?<![\w&])#(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?\b)|"
     r"(?P<issue>(?:(?<![\w./-])[\w.-]+/[\w.-]+#\d+|(?<![\w&])#\d+)\b)",
     r"(?P<date>\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:\.\d+)?Z?)?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|"
     r"\b\d{1,2}\.\d{1,2}\.\d{4}\b|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{1,2}(?:, \d{4})?\b)",
@@ -72,7 +74,7 @@ _VALUE = lazy(
     rf"(?P<measure>(?<![\w.#-])[<>\u2264\u2265~=]{{0,2}}[$\u20ac\u00a3]?\d[\d,_]*(?:\.\d+)?\s?-?{_UNITS}(?![\w-])|"
     rf"[$\u20ac\u00a3]\d[\d,.]*\b|\b\d+(?:\.\d+)?%)",
     r"(?P<flag>(?<![\w-])--[a-zA-Z][\w-]+(?:=[^\s,;]+)?)",
-    r"(?P<sha>\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b)",
+    r"(?P<sha>\b(?=[0-9a-fA-F]*\d)(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{6,40}\b)",
     r"(?:\b(?:called|named|name(?:d)? it|call it|branch|package|repo(?:sitory)?|project|service|module|crate|table|"
     r"column|bucket|cluster|namespace|queue|topic|database|schema|model|user|key|token|tag|label|"
     r"env(?:ironment)?)\s+(?:is |as |name |named |called |= ?)?(?P<named>[A-Za-z][\w-]*[-_\d/][\w./-]*|"
@@ -93,6 +95,8 @@ _VALUE = lazy(
     r"(?P<mention>(?<![\w@.])@[A-Za-z][\w/-]+)",
 )
 _VALUE_IN_CODE = lazy(_URL, _EMAIL, _PATH, _UUID, _HOST, _ENV)
+_IN_TRACE = lazy(r"at \S+ ?\(?\S+:\d+|at <?\w+>? \(|File \"[^\"]+\", line \d")
+"""A line of a pasted stack trace: its names are not what the user gave."""
 _STRIPPED = ".,;:!?*"
 _NO_IDENTIFIER = frozenset({
     "GitHub", "JavaScript", "TypeScript", "LaTeX", "YouTube", "iOS", "macOS", "OpenAI", "ChatGPT", "README", "DevOps",
@@ -128,7 +132,7 @@ def _collect(matches: Iterator[re.Match[str]], text: str, found: dict[str, Value
             continue
         if (len(value) < 2 and kind not in {"number", "tick"}) or value in _NO_IDENTIFIER or not value:
             continue
-        if value not in found:
+        if value not in found and not _IN_TRACE.match(_line_of(text, begin)):
             found[value] = Value(value[:400], _line_of(text, begin), begin, begin + len(value))
 
 

@@ -56,7 +56,9 @@ _FORBID = lazy(
     r"^(?:please |and |but |also |so |ok(?:ay)?,? |[\W_])*+(?:no|zero) (?!need\b|idea|problem|worries|clue|one\b|"
     r"matter|it\b|that|you\b|i\b|this\b|the\b|wait|not\b|way\b|doubt|longer|more questions|luck|such|errors?\b|"
     r"changes? (?:were|was)|issues? (?:were|found))[a-z][\w-]*",
-    r"\bno need (?:to|for)\b|\bthere (?:should|must|will|shall) be no\b|\bwith no (?:new|extra|external|other|"
+    r"[,;] (?:and )?no (?!need\b|problem|worries|idea|clue|matter|wait|longer|doubt|rush|one\b|way\b|it\b|that\b|"
+    r"this\b)[a-z][\w-]*(?: [\w-]+){0,2}[.!]*$|\bno need (?:to|for)\b|\bthere (?:should|must|will|shall) be no\b|"
+    r"\bwith no (?:new|extra|external|other|"
     r"additional|third)\b|\bstop (?!and\b|the (?:server|process|app|service)|at\b|when\b|if\b)\w+ing\b",
     r"^(?:please )?avoid\b|\b(?:to|and|should|must|please|also|you|we) avoid\b|\bavoid (?:using|adding|any|creating|"
     r"changing|introducing)\b",
@@ -73,8 +75,8 @@ _REQUIRE = lazy(
     r"\b(?:is|are) (?:required|mandatory|essential|a must)\b(?! by)|\bis important (?:that|to)\b",
     r"(?:^|[.,;:] ?|\b(?:and|but|also|so|then|because) )(?:it|this|that|they|there|we|you|these|those|"
     r"everything) (?:also |still |just |only )?(?:needs?|has|have) to\b(?! know)",
-    r"\b(?!i\b|me\b|info\b|what\b|you\b|we\b|they\b|all\b|nothing\b)\w+s? (?:also |just |still |only )?(?:needs?|"
-    r"has) to (?:be|have|use|support|work|run|return|stay|include|handle|match|go|contain)\b",
+    r"\b(?!i\b|me\b|info\b|what\b|you\b|we\b|they\b|all\b|nothing\b)\w+s? (?:also |just |still |only )?"
+    r"(?:needs?|has) to (?!know\b|happen\b)\w+|^needs? to be\b",
     r"(?<!\bi )(?<!\bwe )\bshould (?:be|use|have|only|always|also|work|support|return|go|stay|remain|keep|live|"
     r"contain|include|run|match|follow|take|show|come|do|get|default|accept|handle|read|write|call|"
     r"fail|pass|still|just|look|open|close|send|save|store|start|stop|load|add|create|display|allow|give|make|trigger|"
@@ -117,7 +119,8 @@ _PREFER = lazy(
     r"\bif possible\b|\bi (?:do|also|really|still|only|just) (?:really )?want\b(?! to (?:know|ask|see|understand|"
     r"check))|(?<!what )(?<!if )(?<!when )\bi want\b(?! (?:you )?to (?:know|ask|see|understand|check|push|commit))|"
     r"\bwhat i want is\b|\bi need (?:it|this|that|the|a|an|all|to (?:use|be able|support|keep|have))\b",
-    r"(?:^|[,;:] |\b(?:please|and|but|also) )try (?:not )?to\b|\bnice to have\b|\bas (?:simple|small|short|few|little|fast|minimal|concise|"
+    r"(?:^|[,;:] |\b(?:please|and|but|also) )try (?:not )?to\b|\bnice to have\b|\bas (?:simple|small|short|few|little|"
+    r"fast|minimal|concise|"
     r"close) as possible\b|\bi like (?:it|the|to|when)\b",
 )
 _QUESTION_OPENING = lazy(
@@ -185,8 +188,17 @@ _CORRECTION = lazy(
     r"are (?:wrong|still|over\w+|not )|'re (?:wrong|still|over\w+|not )|haven'?t|have not|removed|deleted|changed|"
     r"skipped|added|put|used|made|wrote|hardcoded|renamed) ?",
     r"\b(?:doesn'?t|does not|didn'?t|did not|isn'?t|still not|not|won'?t|no longer|don'?t|aren'?t) (?:actually |even |"
-    r"really |seem to |seem to be )?(?:work|working|right|correct|compile|build|render|help|fixed|fix it)\b",
-    r"\bstill (?:fail|broken|get|see|wrong|crash|hang|the same|not|doesn|error|throw|show|happen|having|has the|"
+    r"really |properly |seem to |seem to be )?(?:work(?:s|ing)?|right|correct(?:ly)?|compile|build|render|help|fixed|"
+    r"fix it|change|update|adhere|apply|match|respect|make sense|load|save|fit|handle|used|do anything|do what)\b",
+    r"\byou (?:\w+ )?(?:fucked|screwed|botched|ruined|destroyed|undid)\b|\bi (?:undid|reverted|restored) (?:your|the|"
+    r"that|"
+    r"it)\b|\btry again\b|\b(?:is|are|got|all) (?:\w+ )?(?:fucked|messed|screwed)(?: up)?\b|\bwtf\b|\b(?:exploded|"
+    r"blew up|crashed)\b|\bgot (?:a|an) (?:\w+ )?(?:crash|error|exception|panic)\b|\b(?:is|are|was|'s) actually\b|"
+    r"^[\W_]*what about\b|\b(?:like|the way) (?:that|it|this)(?: was| were)?(?: before)? again\b|"
+    r"\b(?:is|are|'s|was) (?:still )?(?:missing|lacking)\b|\b(?:can|should|could) (?:undo|revert)\b|"
+    r"^[\W_]*well, i think\b|"
+    r"\bdon'?t (?:think|believe) .{1,60}\b(?:works?|right|correct(?:ly)?|true)\b",
+    r"\bstill (?:fail|look|broken|get|see|wrong|crash|hang|the same|not|doesn|error|throw|show|happen|having|has the|"
     r"have the|there|red|buggy)\w*",
     r"\bwhy (?:did|are|is|do|have|would|does|didn'?t|don'?t|aren'?t|isn'?t) (?:you|it still|this still|that still|"
     r"there still)\b|(?:^|\b(?:please|and|then|just|so) )(?:revert|undo|roll ?back|restore)\b|\b(?:put|change|bring|"
@@ -270,7 +282,7 @@ _DECISION = lazy(
     r"\bso (?:i|we)(?:'ll| will| should)\b|\bfall(?:s|ing)? back to (?:a|an|the)\b|\bshould be treated as\b|"
     r"^let me just \w+ .*\b(?:to avoid|instead|since|because|rather)\b|\b(?:better|simpler|cleaner|safer) to\b|\b(?:i|"
     r"we) (?:will|should|must|"
-    r"can) not\b|\bdecision (?:is|was)\b|\binstead of \w+ing\b|\brather than (?:a|the|\w+ing)\b",
+    r"can) not\b|\bdecision (?:is|was)\b|\b(?:i|we)(?:'ll|'m|'ve)? [^.]{2,80}\brather than (?:a|the|\w+ing)\b",
 )  # fmt: skip
 _ROUTINE = lazy(
     r"^[\W_]*(?:(?:now|next|first|then|good|great|perfect|excellent|ok(?:ay)?|"
@@ -309,8 +321,9 @@ def is_decision(sentence: Sentence) -> bool:
 
 
 _USER_DECISION = lazy(
-    r"^(?:yes|yeah|yep|yup|ok(?:ay)?|sure|right|correct|agreed|perfect|great|good|fine)[,.! ]+(?:\w+ ){0,3}(?:do|go|"
-    r"use|let|please|make|implement|proceed|that|option|with|it|both|all|keep)\b|\bgo (?:with|for|ahead)\b|"
+    r"^(?:yes|yeah|yep|yup|sure|agreed)[,.! ]+(?:\w+ ){0,3}(?:do|go|use|let|please|implement|proceed|that|option|"
+    r"with|it|both|all|keep)\b|^(?:ok(?:ay)?|right|correct|perfect|great|good|fine)[,.! ]+(?:then )?(?:go|use|do (?:it|"
+    r"that|both|all)|proceed|keep|let'?s go)\b|\bgo (?:with|for|ahead)\b|"
     r"\bgoing with\b|\blet'?s (?:go with|use|do|keep|not|stick|make|skip|drop|switch)\b",
     r"\b(?:option|approach|choice|variant|alternative|number|solution) (?:#? ?\d+|[a-d])\b|^(?:\d{1,2}|[a-d])[.!)]?$|"
     r"\b(?:i|we)(?:'ve| have)? (?:decided|chose|picked|opted|settled)\b|\b(?:i|we)(?:'ll| will|"

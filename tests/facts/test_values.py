@@ -27,6 +27,7 @@ from rlm_mcp.facts.values import MAX_VALUES, values_in
         ("set API_BASE_URL", ["API_BASE_URL"]),
         ("call computeTotal and TotalView and tax_rate", ["computeTotal", "TotalView", "tax_rate"]),
         ("since commit 3fa9c1d it fails", ["3fa9c1d"]),
+        ("accent is #8abeb7, links f0c674", ["#8abeb7", "f0c674"]),
         ("due 2025-03-01", ["2025-03-01"]),
         ("a branch called fix/rounding", ["fix/rounding"]),
         ("a service named ledger", ["ledger"]),

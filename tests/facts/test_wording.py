@@ -26,12 +26,14 @@ RULES = [
     ("forbid", "The vendor directory is off limits."),
     ("forbid", "you can't use recursion"),
     ("forbid", "Tests should not hit the network."),
+    ("forbid", "use rgb values in the themes, no rgb indices!"),
     ("forbid", "stop adding emojis to commit messages"),
     ("require", "All functions must have type hints."),
     ("require", "Always run the linter before committing."),
     ("require", "Make sure the tests pass."),
     ("require", "Only edit files under src/."),
     ("require", "Use pnpm, not npm."),
+    ("require", "the selector needs to push the update to the next tick"),
     ("require", "Use tabs instead of spaces."),
     ("require", "The endpoint should return 404 for unknown ids."),
     ("require", "It needs to work on Python 3.9."),
@@ -245,3 +247,23 @@ def test_questions_at_the_end_of_a_reply_are_put_to_the_user() -> None:
     found = closing_questions(text)
     assert [q.text for q in found] == ["Shall I push?", "Or wait for review?"]
     assert all(text[q.start : q.end] == q.text for q in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "i undid your changes, try again",
+        "i don't tink it works? the label doesn't update",
+        "the theme selector is fucked up",
+        "my dude, this exploded when i restarted",
+        "md link is actually 666666",
+        "what about the header?",
+        "this is what we had before, please make it like that again",
+        "the export is still missing",
+        "hm, i got a crash",
+        "the page still looks the same",
+    ],
+)
+def test_a_correction_in_plain_speech_is_known(text: str) -> None:
+    """People are not polite to a terminal."""
+    assert is_correction(_one(text), language_of(text))
