@@ -59,8 +59,8 @@ class Material:
     """FactKind -> current Facts."""
     edits: Sequence[Group]
     reads: Sequence[Group]
-    symbols: Mapping[str, Sequence[str]]
-    """Path -> names added."""
+    symbols: Mapping[str, Sequence[FactRow]]
+    """Path -> what was added there, newest first; without files that are gone."""
     turn_lines: Sequence[TurnLine]
     """Newest first."""
     totals: Mapping[str, int]

@@ -28,6 +28,8 @@ class Section:
     """Characters below which its lines no longer say what they must."""
 
 
+_WHOLE_PLAN = "plan"
+"""Subject of a plan as a whole; its steps are Facts of their own."""
 _OPEN_TODO = {"in_progress": 0, "pending": 1, "completed": 2, "cancelled": 3}
 _TURN_WORDS = (
     ("edit", "edits"),
@@ -57,7 +59,7 @@ def sections(material: Material) -> list[Section]:
         _facts(material, view, "Commits and pull requests", ("commit", "pull_request"), 0.04),
         _facts(material, view, "Questions and sub-agent tasks", ("question", "task"), 0.05),
         _reads(material, view),
-        _values(material),
+        _values(material, view),
         _turns(material),
     ]
     return [_focused(section, material.focus) for section in built if section.lines]
@@ -66,12 +68,14 @@ def sections(material: Material) -> list[Section]:
 def _facts(
     material: Material, view: View, title: str, kinds: tuple[str, ...], share: float, *, narrowest: int = 84
 ) -> Section:
-    rows = [row for kind in kinds for row in material.facts.get(kind, ())]
+    found = [row for kind in kinds for row in material.facts.get(kind, ())]
+    rows = list({row.text or row.subject: row for row in found}.values())
+    said_twice = len(found) - len(rows)
     return Section(
         title=title,
         kinds=kinds,
         lines=[_line(row, view) for row in rows],
-        total=sum(material.totals.get(kind, 0) for kind in kinds),
+        total=max(len(rows), sum(material.totals.get(kind, 0) for kind in kinds) - said_twice),
         share=share,
         narrowest=narrowest,
     )
@@ -82,7 +86,7 @@ def _line(row: FactRow, view: View) -> Line:
 
 
 def _plan(material: Material, view: View) -> Section:
-    rows = list(material.facts.get("plan", ()))[:1]
+    rows = [row for row in material.facts.get("plan", ()) if row.subject == _WHOLE_PLAN][:1]
     asks = [ask.text for ask in (material.first_ask, material.latest_ask) if ask is not None]
     rows = [row for row in rows if not any(row.text[:200] in ask for ask in asks)]  # it stands in the ask already
     return Section(
@@ -137,16 +141,17 @@ def _symbols(material: Material, view: View) -> Section:
     return Section(
         title="Functions and types added",
         kinds=("symbol",),
-        lines=[_symbol_line(path, names, view) for path, names in reversed(list(material.symbols.items()))],
+        lines=[_symbol_line(path, rows, view) for path, rows in material.symbols.items()],
         total=len(material.symbols),
         share=0.1,
         narrowest=40,
     )
 
 
-def _symbol_line(path: str, names: Sequence[str], view: View) -> Line:
-    joined = ", ".join(names)
-    return lambda width: f"- {view.path(path)}: {one_line(joined, width * 2)}"
+def _symbol_line(path: str, rows: Sequence[FactRow], view: View) -> Line:
+    joined = ", ".join(dict.fromkeys(row.subject for row in reversed(rows)))
+    ref = view.ref(rows[0].session_key, rows[0].seq)
+    return lambda width: f"- {view.path(path)}: {one_line(joined, width * 2)} {ref}"
 
 
 def _reads(material: Material, view: View) -> Section:
@@ -180,19 +185,24 @@ def _commands(material: Material, view: View) -> Section:
     )
 
 
-def _values(material: Material) -> Section:
-    rows = material.facts.get("value", ())
-    names = list(dict.fromkeys(row.subject for row in rows))
+def _values(material: Material, view: View) -> Section:
     asks = " ".join(ask.text for ask in (material.first_ask, material.latest_ask) if ask is not None)
-    unseen = [name for name in names if name not in asks]
+    by_event: dict[tuple[str, int], list[str]] = {}
+    for row in material.facts.get("value", ()):
+        if row.subject not in asks:
+            by_event.setdefault((row.session_key, row.seq), []).append(row.subject)
     return Section(
         title="Values the user gave",
         kinds=("value",),
-        lines=[(lambda width, name=name: f"- {one_line(name, max(width, 120))}") for name in unseen],  # type: ignore[misc]
-        total=len(unseen),
+        lines=[_values_line(names, view.ref(*place)) for place, names in by_event.items()],
+        total=len(by_event),
         share=0.04,
         narrowest=60,
     )
+
+
+def _values_line(names: Sequence[str], ref: str) -> Line:
+    return lambda width: f"- {one_line(', '.join(names), width * 2)} {ref}"
 
 
 def _turns(material: Material) -> Section:

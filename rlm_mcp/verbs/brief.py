@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from rlm_mcp.brief.material import Ask, LatestEvent, Material, TurnLine
 from rlm_mcp.brief.render import Brief, render
 from rlm_mcp.errors import UsageError
-from rlm_mcp.events import EventKind
+from rlm_mcp.events import EditKind, EventKind
 from rlm_mcp.store import events, facts, sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.events import EventRow
-from rlm_mcp.store.facts import FactRow
+from rlm_mcp.store.facts import FactRow, Group
 from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.text import cut
 from rlm_mcp.verbs import typed
@@ -86,10 +86,14 @@ def gather(store: Store, session: SessionRow, *, focus: str = "", with_latest: b
         facts=listed,
         edits=edits,
         reads=reads,
-        symbols=_symbols(store, scope),
+        symbols=_symbols(store, scope, edits),
         turn_lines=_turn_lines(store, scope, session),
         totals={
-            kind: subjects if kind in ("edit", "read", "command", "symbol", "value") else current
+            kind: len(listed[kind])
+            if len(listed.get(kind, ())) in range(1, _ROWS)  # all of them, what is said twice counted once
+            else subjects
+            if kind in ("edit", "read", "command", "symbol", "value")
+            else current
             for kind, (_total, current, subjects) in counted.items()
         },
         focus=focus,
@@ -102,12 +106,14 @@ def _listed(store: Store, scope: Sequence[ScopePart], kind: str) -> list[FactRow
     return typed.distinct(rows, kind)
 
 
-def _symbols(store: Store, scope: Sequence[ScopePart]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for row in reversed(facts.of_kind(store, scope, ["symbol"], current_only=False, limit=_ROWS * 3)):
-        names = found.setdefault(row.status, [])
-        if row.subject not in names:
-            names.append(row.subject)
+def _symbols(store: Store, scope: Sequence[ScopePart], edits: Sequence[Group]) -> dict[str, list[FactRow]]:
+    """Path -> what was added there and is not gone with the file, the file touched last first."""
+    gone = {group.subject for group in edits if group.status == EditKind.DELETE}
+    rows = facts.of_kind(store, scope, ["symbol"], limit=_ROWS * 3)
+    found: dict[str, list[FactRow]] = {}
+    for row in rows:
+        if row.status not in gone:
+            found.setdefault(row.status, []).append(row)
     return found
 
 

@@ -133,15 +133,6 @@ _TOPICS = (
         queries=(TypedQuery(kind="commit"), TypedQuery(kind="pull_request", statuses=("pushed",))),
     ),
     _Topic(
-        names=_words("command commands shell bash ran executed"),
-        companions=_words(
-            "run runs used issued invoked execute outcome outcomes exit code codes succeeded succeed result results "
-            "status statuses history returned terminal lines calls script scripts duration durations long took"
-        ),
-        queries=(_COMMANDS,),
-        variants=((_FAIL, (_FAILED_COMMANDS,)),),
-    ),
-    _Topic(
         names=_words("test tests"),
         companions=_words(
             "result results outcome outcomes status run runs ran summary state counts count suite suites case cases "
@@ -150,6 +141,15 @@ _TOPICS = (
         ),
         queries=(_TESTS, _FAILING_NOW),
         variants=((_FAIL | _words("red broken"), (_FAILING_NOW, _FAILED_TESTS, _EVER_FAILING)),),
+    ),
+    _Topic(
+        names=_words("command commands shell bash ran executed"),
+        companions=_words(
+            "run runs used issued invoked execute outcome outcomes exit code codes succeeded succeed result results "
+            "status statuses history returned terminal lines calls script scripts duration durations long took"
+        ),
+        queries=(_COMMANDS,),
+        variants=((_FAIL, (_FAILED_COMMANDS,)),),
     ),
     _Topic(
         names=_words(

@@ -201,24 +201,35 @@ class _Search:
         items = list(found.values())
         if question.words:
             items = self._narrowed(items, question.words)
-        noun = sets.NOUNS[question.typed[0].kind]
         if not items:
-            return self._nothing(f"no {noun} recorded" + (f" for {' '.join(question.words)}" if question.words else ""))
+            return self._nothing(self._none_of(question))
         page = items[self.offset :]
         if not page:
-            return self._finished(
-                [f"{noun} ({len(items)}): none from offset {self.offset} on"], [], len(items), is_cut=False
-            )
-        room = self.budget - estimate_tokens(noun) - 30
-        fitted = fit([item.line for item in page], room, narrowest=sets.narrowest(question.typed))
-        head = f"{noun} ({len(items)}): " if not self.offset else f"{noun} ({self.offset + 1} on of {len(items)}): "
-        lines = (
-            [head + fitted.lines[0], *fitted.lines[1:]]
-            if fitted.lines
-            else [head + one_line(page[0].line(100), self.budget * 2)]
+            return self._finished([f"{len(items)} in all, none from {self.offset} on"], [], len(items), is_cut=False)
+        kinds = list(dict.fromkeys(item.kind for item in page))
+        fitted = fit(
+            [item.line for item in page], self.budget - 30 - 12 * len(kinds), narrowest=sets.narrowest(question.typed)
         )
-        shown = max(1, len(fitted.lines))
-        return self._answer(lines, page[:shown], len(items), is_cut=self.offset + shown < len(items))
+        lines = list(fitted.lines) or [one_line(page[0].line(100), self.budget * 2)]
+        shown = page[: len(lines)]
+        for kind in kinds:  # a kind's noun and number stand before its first line, so that every line is an answer
+            first = next((number for number, item in enumerate(shown) if item.kind == kind), None)
+            if first is not None:
+                lines[first] = f"{self._noun(kind, items)}: {lines[first]}"
+        return self._answer(lines, shown, len(items), is_cut=self.offset + len(shown) < len(items))
+
+    def _noun(self, kind: str, items: Sequence[sets.Item]) -> str:
+        count = sum(item.kind == kind for item in items)
+        return f"{sets.NOUNS[kind]} ({count}{f', from {self.offset + 1} on' if self.offset else ''})"
+
+    def _none_of(self, question: Question) -> str:
+        """That there is none; of todos, how many are over."""
+        asked = question.typed[0]
+        about = f" for {' '.join(question.words)}" if question.words else ""
+        if asked.kind != "todo" or about:
+            return f"no {sets.NOUNS[asked.kind]} recorded{about}"
+        every = sets.items(self.store, self.parts, TypedQuery(kind="todo"), self.view)
+        return f"no open todos ({len(every)} done)" if every else "no todos recorded"
 
     def _narrowed(self, items: Sequence[sets.Item], words: Sequence[str]) -> list[sets.Item]:
         scored = [(sum(word in item.text.lower() for word in words), item) for item in items]

@@ -47,6 +47,9 @@ _NARROWEST = {
     "prompt": 110,
     "plan": 400,
 }
+_WIDE = {"plan": 3}
+_IN_ORDER = {"plan", "todo"}
+"""First things first; of all others the newest."""
 _ONLY_CURRENT = {"todo", "plan", "test", "constraint"}
 
 
@@ -78,7 +81,7 @@ def items(store: Store, scope: Sequence[ScopePart], query: TypedQuery, view: Vie
     found = facts.of_kind(store, scope, [query.kind], current_only=current_only, limit=_LIMIT)
     found = [fact for fact in found if _asked(fact, query)]
     found = distinct(found, query.kind)
-    found.sort(key=lambda fact: fact.superseded_by > 0)
+    found.sort(key=lambda fact: (fact.superseded_by > 0, fact.seq if query.kind in _IN_ORDER else 0))
     return [_item(fact, view) for fact in found]
 
 
@@ -87,12 +90,13 @@ def _asked(fact: FactRow, query: TypedQuery) -> bool:
 
 
 def _item(fact: FactRow, view: View) -> Item:
+    wide = _WIDE.get(fact.kind, 1)
     return Item(
         ref=view.ref(fact.session_key, fact.seq),
         kind=fact.kind,
         session_key=fact.session_key,
         turn=fact.turn,
-        line=lambda width: fact_line(fact, replace(view, width=width)),
+        line=lambda width: fact_line(fact, replace(view, width=width * wide)),
         text=f"{fact.subject} {fact.text} {fact.note}",
         time=fact.time,
     )
@@ -174,9 +178,11 @@ def _reads(store: Store, scope: Sequence[ScopePart], query: TypedQuery, view: Vi
 
 def _symbols(store: Store, scope: Sequence[ScopePart], query: TypedQuery, view: View) -> list[Item]:
     """One line a file."""
+    gone = {group.subject for group in facts.grouped(store, scope, "edit", limit=_LIMIT) if group.status == "delete"}
     by_path: dict[str, list[FactRow]] = {}
-    for fact in _distinct(facts.of_kind(store, scope, [query.kind], current_only=False, limit=_LIMIT), _by_place):
-        by_path.setdefault(fact.status, []).append(fact)
+    for fact in _distinct(facts.of_kind(store, scope, [query.kind], limit=_LIMIT), _by_place):
+        if fact.status not in gone:
+            by_path.setdefault(fact.status, []).append(fact)
     return [
         Item(
             ref=view.ref(rows[0].session_key, rows[0].seq),
