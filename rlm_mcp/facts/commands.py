@@ -30,10 +30,11 @@ def facts_of_command(command: Command, event: Event, memo: Memo, known: set[str]
     found = [_command_fact(run)]
     tests = test_facts(run, outcome, printed, memo)
     errors = _error_facts(run, outcome, printed)
-    found[0] = replace(found[0], closes=_closed_errors(run, memo, again=bool(errors)))
+    closes = _closed_errors(run, memo, again=bool(errors))
     if not command.failed:
-        undone = tuple(Closes(kind=FactKind.COMMIT, subject=commit) for commit in undone_commits(run.working, memo))
-        found[0] = replace(found[0], closes=found[0].closes + undone)
+        closes += tuple(Closes(kind=FactKind.COMMIT, subject=commit) for commit in undone_commits(run.working, memo))
+    if closes:
+        found[0] = replace(found[0], closes=closes)
     found += tests
     found += errors
     if errors:

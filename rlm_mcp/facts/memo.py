@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -13,11 +12,8 @@ from rlm_mcp.facts.patterns import LazyPattern
 from rlm_mcp.facts.runs import RunKey
 
 _T = TypeVar("_T")
-_PATH = LazyPattern(
-    r"\A(?:Read|Edit|Write|MultiEdit|NotebookEdit|NotebookRead|Update|LS) (\S[^\n]*)"
-    r"|^(?:file_path|notebook_path|path): (\S[^\n]*)|^\*\*\* (?:Update|Add|Delete) File: (\S[^\n]*)",
-    re.MULTILINE,
-)
+_PATH = LazyPattern(r"(?:Read|Edit|Write|MultiEdit|NotebookEdit|NotebookRead|Update|LS) (\S[^\n]*)")
+_PATH_BELOW = LazyPattern(r"\n(?:file_path|notebook_path|path|\*\*\* (?:Update|Add|Delete) File): (\S[^\n]*)")
 
 
 @dataclass(slots=True)
@@ -96,9 +92,11 @@ class Memo:
             self.rhetorical = (self.rhetorical + self.questions)[-10:]
             self.questions = []
         if event.call_id:
-            match = _PATH.search(event.text, 0, 2_000) if not event.text.startswith("$") else None
+            match = (
+                _PATH.match(event.text) or _PATH_BELOW.search(event.text, 0, 2_000) if event.text[:1] != "$" else None
+            )
             if match:
-                self.calls[event.call_id] = match[match.lastindex or 0].strip()[:400]
+                self.calls[event.call_id] = match[1].strip()[:400]
                 _bound(self.calls, 40)
 
     def forget_call(self, event: Event) -> str:

@@ -12,7 +12,7 @@ from rlm_mcp.facts.memo import Memo
 from rlm_mcp.facts.patterns import LazyPattern
 from rlm_mcp.facts.prose import Sentence, closing_questions, listed, sentences
 from rlm_mcp.facts.values import values_in
-from rlm_mcp.facts.wording import is_correction, is_decision, is_revocation, is_user_decision, rule_of
+from rlm_mcp.facts.wording import decision_hints, is_correction, is_decision, is_revocation, is_user_decision, rule_of
 
 MAX_RULES = 40
 """Constraints, corrections and decisions taken of one prompt, each."""
@@ -144,7 +144,8 @@ def _said_by_user(text: str, at: int, memo: Memo, asked: bool) -> list[Fact]:
             closes = _revoked(sentence, memo)
             if closes:
                 found.append(_quote(FactKind.CORRECTION, sentence, "", closes))
-    found = [replace(fact, start=fact.start + at, end=fact.end + at) for fact in found]
+    if at:
+        found = [replace(fact, start=fact.start + at, end=fact.end + at) for fact in found]
     for kind, count in counts.items():
         if count > MAX_RULES:
             last = max(i for i, fact in enumerate(found) if fact.kind is kind)
@@ -269,7 +270,8 @@ def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:
     found: list[Fact] = []
     if is_main:
         memo.replies += 1
-    decisions = [sentence for sentence in sentences(text) if is_decision(sentence)]
+    hints = decision_hints(text)
+    decisions = [sentence for sentence in sentences(text) if is_decision(sentence, hints)] if hints else []
     who = "model" if is_main else "agent"
     found += [_quote(FactKind.DECISION, sentence, who) for sentence in decisions[:MAX_DECISIONS]]
     if len(decisions) > MAX_DECISIONS:

@@ -309,13 +309,22 @@ _DECISION_NEEDLES = (
 """One of them stands in every decision; most sentences have none."""
 
 
-def is_decision(sentence: Sentence) -> bool:
-    """Whether the model says what it decided, found to be the cause, or chose, and why."""
+def decision_hints(text: str) -> tuple[str, ...]:
+    """The telling words of decisions that stand in a whole reply."""
+    plain = _plain(text)
+    return tuple(needle for needle in _DECISION_NEEDLES if needle in plain)
+
+
+def is_decision(sentence: Sentence, hints: tuple[str, ...] = _DECISION_NEEDLES) -> bool:
+    """Whether the model says what it decided, found to be the cause, or chose, and why.
+
+    ``hints``: what :func:`decision_hints` gave for the text around it.
+    """
     text = sentence.text
     if sentence.heading or len(text) < 20 or text[0] == "|" or text.rstrip("*_ ").endswith(("?", "\uff1f")):
         return False
     text = _plain(text)
-    if not any(needle in text for needle in _DECISION_NEEDLES):
+    if not any(needle in text for needle in hints):
         return False
     return bool(_DECISION.search(text)) and not _ROUTINE.search(text)
 
