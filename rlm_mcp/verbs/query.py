@@ -130,7 +130,12 @@ _TOPICS = (
     _Topic(
         names=_words("commit commits committed"),
         companions=_words("git created create pushed hash hashes message messages") | _MADE,
-        queries=(TypedQuery(kind="commit"), TypedQuery(kind="pull_request", statuses=("pushed",))),
+        queries=(TypedQuery(kind="commit"),),
+    ),
+    _Topic(
+        names=_words("push pushes pushed"),
+        companions=_words("git branch branches remote") | _MADE,
+        queries=(TypedQuery(kind="pull_request", statuses=("pushed",)),),
     ),
     _Topic(
         names=_words("test tests"),
