@@ -51,6 +51,8 @@ class TurnRow:
 
 OWN = "rlm-mcp"
 """Stands as the tool of Events that are ours: calls of our tools, Briefs of ours that came back."""
+_IDS_AT_ONCE = 5_000
+"""SQLite binds no more than 32,766 values."""
 _EVENTS = "SELECT event.*, session.key AS session_key FROM event JOIN session ON session.id = event.session "
 
 
@@ -68,9 +70,12 @@ def event_row(store: Store, session: SessionRow, seq: int) -> EventRow:
 
 def by_rowids(store: Store, rowids: Sequence[int]) -> dict[int, EventRow]:
     """Events by database row, as the word index names them."""
-    marks = ", ".join("?" * len(rowids))
-    rows = store.connection.execute(_EVENTS + f"WHERE event.id IN ({marks})", tuple(rowids))
-    return {row["id"]: _event(row) for row in rows}
+    found: dict[int, EventRow] = {}
+    for start in range(0, len(rowids), _IDS_AT_ONCE):
+        ids = tuple(rowids[start : start + _IDS_AT_ONCE])
+        rows = store.connection.execute(_EVENTS + f"WHERE event.id IN ({', '.join('?' * len(ids))})", ids)
+        found.update((row["id"], _event(row)) for row in rows)
+    return found
 
 
 def by_call(store: Store, session: SessionRow, call_id: str, kind: EventKind) -> EventRow | None:

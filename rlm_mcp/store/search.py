@@ -128,7 +128,9 @@ def matching(words: Sequence[str], *, every: bool, columns: str = "") -> str:
 def _rowids(store: Store, part: ScopePart) -> tuple[int, int]:
     run = store.connection.execute
     first = run("SELECT id FROM event WHERE session = ? AND seq = 1", (part.session.id,)).fetchone()
-    last = run("SELECT id FROM event WHERE session = ? AND seq = ?", (part.session.id, part.max_seq)).fetchone()
+    last = run(
+        "SELECT id FROM event WHERE session = ? AND seq <= ? ORDER BY seq DESC LIMIT 1", (part.session.id, part.max_seq)
+    ).fetchone()
     return (first[0] if first else 0, last[0] if last else 0)
 
 
