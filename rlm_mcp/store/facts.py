@@ -62,6 +62,7 @@ def add(store: Store, fact: FactRow, *, supersedes: bool, closes: Iterable[tuple
             (fact.seq, fact.session, fact.kind, fact.subject, fact.seq),
         )
     for kind, subject in closes:
+        run("INSERT OR IGNORE INTO closing VALUES (?, ?, ?, ?)", (fact.session, kind, subject, fact.seq))
         if subject:
             run(
                 "UPDATE fact SET superseded_by = ? WHERE session = ? AND kind = ? AND superseded_by = 0 "
@@ -108,11 +109,13 @@ def of_kind(
     """Facts of these kinds in the scope, at most ``limit``, the newest Session's first (or last)."""
     found: list[FactRow] = []
     order = "DESC" if newest_first else "ASC"
-    for part in scope if newest_first else reversed(scope):
+    numbered = list(enumerate(scope))
+    for number, part in numbered if newest_first else reversed(numbered):
         marks = ", ".join("?" * len(kinds))
+        condition = f"AND {_current(part)} {_not_closed(scope[:number])}" if current_only else ""
         rows = store.connection.execute(
             f"SELECT * FROM fact WHERE session = ? AND kind IN ({marks}) AND seq <= ? "
-            f"{f'AND {_current(part)}' if current_only else ''} ORDER BY seq {order}, id {order} LIMIT ?",
+            f"{condition} ORDER BY seq {order}, id {order} LIMIT ?",
             (part.session.id, *kinds, part.max_seq, limit - len(found)),
         )
         found.extend(_row(row, part) for row in rows)
@@ -125,6 +128,19 @@ def _current(part: ScopePart) -> str:
     """SQL: not superseded, as seen from the end of the part; what its Session did later does not count."""
     whole = part.max_seq >= part.session.events
     return "superseded_by = 0" if whole else f"(superseded_by = 0 OR superseded_by > {part.max_seq:d})"
+
+
+def _not_closed(newer: Sequence[ScopePart]) -> str:
+    """SQL: not ended by a Session that went on from this one (all that is named is a number of ours)."""
+    ended = " OR ".join(
+        f"(closing.session = {part.session.id:d} AND closing.seq <= {part.max_seq:d})" for part in newer
+    )
+    if not ended:
+        return ""
+    return (
+        "AND NOT EXISTS (SELECT 1 FROM closing WHERE closing.kind = fact.kind "
+        f"AND closing.subject IN ('', fact.subject) AND ({ended}))"
+    )
 
 
 def of_turn(store: Store, part: ScopePart, turn: int, limit: int = 1000) -> list[FactRow]:

@@ -146,6 +146,15 @@ CREATE TABLE fact (
 CREATE INDEX fact_kind ON fact(session, kind, superseded_by, subject);
 CREATE INDEX fact_turn ON fact(session, turn, kind);
 
+-- What Facts of a Session ended, so that a Session that goes on from another one can end the other's Facts for itself.
+CREATE TABLE closing (
+    session INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,                       -- '': every one
+    seq INTEGER NOT NULL,                        -- first Event that did
+    PRIMARY KEY (session, kind, subject)
+) WITHOUT ROWID;
+
 -- Words, by who said them; rowid is event.id. Contentless: the text lives in the log.
 CREATE VIRTUAL TABLE event_fts USING fts5(
     prompt, said, done, content='', tokenize='unicode61 remove_diacritics 2'

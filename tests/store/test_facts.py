@@ -1,5 +1,7 @@
 """Facts in the store: superseded by newer ones, asked for by kind, grouped, counted."""
 
+from dataclasses import replace
+
 import pytest
 
 from rlm_mcp.store import facts, sessions
@@ -131,3 +133,15 @@ def test_facts_of_a_parent_come_after_the_sessions_own(store: Store, session: Se
     )
     assert (second.subject, second.session_key) == ("b.py", "bbbbbbbb")
     assert facts.counts(store, both) == {"edit": (3, 3, 2)}
+
+
+def test_what_a_session_ends_of_its_parent_is_ended_for_itself_alone(store: Store, session: SessionRow):
+    """A fork mends the error its parent left open: the fork shows none, the parent still does."""
+    put(store, replace(event(PROMPT, "go on"), client_session="child"))
+    child = sessions.by_client_id(store, "child")
+    assert child is not None
+    add(store, session, "error", 1, "make")
+    add(store, child, "command", 1, "make", supersedes=True, closes=(("error", "make"),))
+    forked = [ScopePart(session=child, max_seq=1), ScopePart(session=session, max_seq=30)]
+    assert not facts.of_kind(store, forked, ["error"])
+    assert seqs(facts.of_kind(store, scope(session), ["error"])) == [1]
