@@ -49,7 +49,8 @@ _NARROWEST = {
 }
 _WIDE = {"plan": 3}
 _IN_ORDER = {"plan", "todo"}
-"""First things first; of all others the newest."""
+"""What one Event lists stands in the order of its list."""
+_OVER = {"completed", "cancelled"}
 _ONLY_CURRENT = {"todo", "plan", "test", "constraint"}
 
 
@@ -81,7 +82,9 @@ def items(store: Store, scope: Sequence[ScopePart], query: TypedQuery, view: Vie
     found = facts.of_kind(store, scope, [query.kind], current_only=current_only, limit=_LIMIT)
     found = [fact for fact in found if _asked(fact, query)]
     found = distinct(found, query.kind)
-    found.sort(key=lambda fact: (fact.superseded_by > 0, fact.seq if query.kind in _IN_ORDER else 0))
+    if query.kind in _IN_ORDER:
+        found.reverse()  # as they were listed
+    found.sort(key=lambda fact: (fact.superseded_by > 0, fact.status in _OVER, -fact.seq))
     return [_item(fact, view) for fact in found]
 
 
