@@ -53,9 +53,15 @@ class _Growing:
     events: int
     turns: int
     log_bytes: int
+    started: float | None
+    updated: float | None
+    cwd: str
+    compactions: int
     text: list[bytes] = field(default_factory=list)
-    started: float | None = None
-    updated: float | None = None
+    said: dict[str, str | int] = field(default_factory=dict)
+    """Column -> what records said of the Session last."""
+    last_seqs: dict[int, int] = field(default_factory=dict)
+    """Turn -> its last Event."""
 
 
 def append(store: Store, source: SourceRow, adding: Appending) -> None:
@@ -96,6 +102,9 @@ class _Writer:
         self.main_source = source.main_source or source.id
         self.growing: dict[str, _Growing] = {}
         self.last_session = source.session
+        self.first_row = 1 + (store.connection.execute("SELECT max(id) FROM event").fetchone()[0] or 0)
+        self.rows: list[tuple[object, ...]] = []
+        self.words: list[tuple[object, ...]] = []
         main = store.connection.execute(
             "SELECT path, generation FROM source WHERE id = ?", (self.main_source,)
         ).fetchone()
@@ -125,6 +134,8 @@ class _Writer:
             log_bytes=row["log_bytes"],
             started=row["started"],
             updated=row["updated"],
+            cwd=row["cwd"],
+            compactions=row["compactions"],
         )
         self.growing[client_session] = known
         return known
@@ -132,35 +143,21 @@ class _Writer:
     def tell(self, news: SessionNews) -> None:
         """Take over what a record says about its Session."""
         growing = self.session(news.client_session)
-        columns: dict[str, str | int] = {}
-        if not self.source.agent:
-            columns = {
-                name: value
-                for name, value in (
-                    ("cwd", news.cwd),
-                    ("git_branch", news.git_branch),
-                    ("client_version", news.client_version),
-                    ("model", news.model),
-                    ("title", news.title[:400]),
-                    ("parent", news.parent),
-                    ("link", str(news.link) if news.link else ""),
-                    ("window_tokens", news.window_tokens),
-                )
-                if value
-            }
-        if columns:
-            if "cwd" in columns:  # the Session's folder is where it began
-                columns["cwd"] = self._first_cwd(growing.id) or columns["cwd"]
-            names = ", ".join(f"{name} = ?" for name in columns)
-            self.store.connection.execute(f"UPDATE session SET {names} WHERE id = ?", (*columns.values(), growing.id))
-        if news.compactions:
-            self.store.connection.execute(
-                "UPDATE session SET compactions = compactions + ? WHERE id = ?", (news.compactions, growing.id)
-            )
-
-    def _first_cwd(self, session_id: int) -> str:
-        row = self.store.connection.execute("SELECT cwd FROM session WHERE id = ?", (session_id,)).fetchone()
-        return str(row[0])
+        growing.compactions += news.compactions
+        if self.source.agent:
+            return
+        growing.cwd = growing.cwd or news.cwd  # the Session's folder is where it began
+        for name, value in (
+            ("git_branch", news.git_branch),
+            ("client_version", news.client_version),
+            ("model", news.model),
+            ("title", news.title[:400]),
+            ("parent", news.parent),
+            ("link", str(news.link) if news.link else ""),
+            ("window_tokens", news.window_tokens),
+        ):
+            if value:
+                growing.said[name] = value
 
     def event(self, event: Event, new_facts: Sequence[NewFact]) -> None:
         """Append one Event with its Facts."""
@@ -177,12 +174,10 @@ class _Writer:
         if event.time is not None:
             growing.started = event.time if growing.started is None else min(growing.started, event.time)
             growing.updated = event.time if growing.updated is None else max(growing.updated, event.time)
-        run = self.store.connection.execute
         tool = _tool(event)
-        rowid = run(
-            "INSERT INTO event (session, seq, turn, kind, agent, tool, call_id, failed, time, start, length, source, "
-            "record_offset, record_length) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        self.rows.append(
             (
+                self.first_row + len(self.rows),
                 growing.id,
                 seq,
                 turn,
@@ -197,10 +192,9 @@ class _Writer:
                 self.source.id,
                 event.record_offset,
                 event.record_length,
-            ),
-        ).lastrowid
-        prompt, said, done = _by_speaker(event, tool)
-        run("INSERT INTO event_fts (rowid, prompt, said, done) VALUES (?, ?, ?, ?)", (rowid, prompt, said, done))
+            )
+        )
+        self.words.append((self.rows[-1][0], *_by_speaker(event, tool)))
         for new in new_facts:
             self._fact(growing, seq, turn, agent, event, new)
         for payload in event.payloads:
@@ -226,7 +220,7 @@ class _Writer:
                 "INSERT INTO turn (session, number, first_seq, last_seq, prompt, started) VALUES (?, 0, 1, 1, '', ?)",
                 (growing.id, event.time),
             )
-        run("UPDATE turn SET last_seq = ? WHERE session = ? AND number = ?", (seq, growing.id, turn))
+        growing.last_seqs[turn] = seq
         return turn
 
     def _fact(self, growing: _Growing, seq: int, turn: int, agent: str, event: Event, new: NewFact) -> None:
@@ -269,15 +263,30 @@ class _Writer:
         )
 
     def finish(self) -> None:
-        """Append to the logs and write the Sessions' totals."""
+        """Append to the logs; write the Events' rows and the Sessions' totals."""
+        connection = self.store.connection
+        connection.executemany(f"INSERT INTO event VALUES ({', '.join('?' * 15)})", self.rows)
+        connection.executemany("INSERT INTO event_fts (rowid, prompt, said, done) VALUES (?, ?, ?, ?)", self.words)
         for growing in self.growing.values():
             text = b"".join(growing.text)
             if text:
                 append_at(log.log_path(self.store.paths, growing.key), growing.log_bytes - len(text), text)
-            self.store.connection.execute(
-                "UPDATE session SET events = ?, turns = ?, log_bytes = ?, started = ?, updated = ? WHERE id = ?",
-                (growing.events, growing.turns, growing.log_bytes, growing.started, growing.updated, growing.id),
+            connection.executemany(
+                "UPDATE turn SET last_seq = ? WHERE session = ? AND number = ?",
+                [(seq, growing.id, turn) for turn, seq in growing.last_seqs.items()],
             )
+            columns = {
+                "events": growing.events,
+                "turns": growing.turns,
+                "log_bytes": growing.log_bytes,
+                "started": growing.started,
+                "updated": growing.updated,
+                "cwd": growing.cwd,
+                "compactions": growing.compactions,
+                **growing.said,
+            }
+            names = ", ".join(f"{name} = ?" for name in columns)
+            connection.execute(f"UPDATE session SET {names} WHERE id = ?", (*columns.values(), growing.id))
 
 
 def _tool(event: Event) -> str:

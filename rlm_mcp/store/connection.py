@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
 
@@ -50,6 +50,13 @@ class Cursor(sqlite3.Cursor):
         """
         try:
             return super().execute(sql, parameters)
+        except (sqlite3.Error, UnicodeEncodeError) as error:
+            raise store_error(error, self.connection.path) from error
+
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> Self:
+        """As in ``sqlite3``; raises as :meth:`execute` does."""
+        try:
+            return super().executemany(sql, rows)
         except (sqlite3.Error, UnicodeEncodeError) as error:
             raise store_error(error, self.connection.path) from error
 
@@ -99,3 +106,7 @@ class Connection(sqlite3.Connection):
             UsageError: a parameter is text that UTF-8 cannot hold.
         """
         return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> Cursor:
+        """As in ``sqlite3``, through a cursor of ours."""
+        return self.cursor().executemany(sql, rows)
