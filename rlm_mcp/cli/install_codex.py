@@ -12,8 +12,9 @@ import json
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,7 @@ def _budget(target: CodexTarget) -> tuple[bool, tuple[str, ...]]:
     if version < FIRST_WITH_BUDGET:
         wanted = ".".join(map(str, FIRST_WITH_BUDGET))
         return False, (f"this Codex is {said}; before {wanted} a compaction cannot be swapped: {fallback}",)
-    listed = _run(target, "features", "list").output.decode("utf-8", "replace")
+    listed = _features(target)
     if not re.search(r"^token_budget\s", listed, re.MULTILINE):
         return False, (f"this Codex ({said}) has no feature 'token_budget': {fallback}",)
     settings = codex_config.parse(_text(target.config), str(target.config))
@@ -201,6 +202,15 @@ def _budget(target: CodexTarget) -> tuple[bool, tuple[str, ...]]:
         return True, (f"features.token_budget is on in your {target.config}; {stops}",)
     swapped = "each compaction then drops the window without a summary, and the hook's Brief takes its place"
     return True, (f"features.token_budget is 'under development' in Codex: {swapped}",)
+
+
+def _features(target: CodexTarget) -> str:
+    """What Codex lists; of a Codex never started, in a folder made for the question: it says nothing without one."""
+    if target.home.is_dir():
+        return _run(target, "features", "list").output.decode("utf-8", "replace")
+    with tempfile.TemporaryDirectory(prefix="rlm-mcp-") as folder:
+        asking = replace(target, environ={**target.environ, "CODEX_HOME": folder})
+        return _run(asking, "features", "list").output.decode("utf-8", "replace")
 
 
 def _wanted(
@@ -302,7 +312,7 @@ def _without(target: CodexTarget, text: str) -> str:
 def _change(target: CodexTarget, now: str, after: str) -> None:
     if _text(target.config) != now:
         raise ClientError(f"{str(target.config)!r} was changed in the meantime; run the command again")
-    if target.config.exists() and not target.backup.exists():
+    if target.config.exists() and not target.backup.exists() and codex_config.START not in now:
         shutil.copy2(target.config, target.backup)
     _write(target.config, after)
 

@@ -6,6 +6,7 @@ import json
 import stat
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ words = sys.argv[1:]
 if words == ["--version"]:
     print("codex-cli {version}")
 elif words == ["features", "list"]:
+    if not home.is_dir():
+        sys.exit("CODEX_HOME names no folder")
     print("hooks   stable   true\\n{features}")
 elif words[:2] == ["plugin", "add"]:
     import tomllib
@@ -204,6 +207,24 @@ def test_a_newer_installation_replaces_what_the_older_one_wrote(target):
     assert target.backup.read_text() == PERSONAL
     _apply(install_codex.plan_uninstall(moved))
     assert target.config.read_text() == PERSONAL
+
+
+def test_a_second_installation_is_no_backup_of_the_first(target):
+    """Where no settings were, none are left, however often it was installed."""
+    _apply(install_codex.plan_install(target))
+    _apply(install_codex.plan_install(replace(target, python="/other/python")))
+    _apply(install_codex.plan_uninstall(target))
+    assert list(target.home.iterdir()) == []
+
+
+def test_a_codex_that_was_never_started_is_connected_whole(tmp_path):
+    """Its folder is not there yet; what it can do is asked for all the same."""
+    target = _target(tmp_path)
+    target.home.rmdir()
+    plan = install_codex.plan_install(target)
+    assert not target.home.exists()
+    _apply(plan)
+    assert _settings(target)["features"]["token_budget"]["enabled"] is True
 
 
 @pytest.mark.parametrize(
