@@ -7,6 +7,7 @@ byte-pair tokenisers pre-split it (words, digit triples, punctuation runs, line 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _PIECE = re.compile(r"[A-Za-z]{1,9}|\d{1,3}|[^\x00-\x7f]|[^\sA-Za-z0-9]{1,3}|\n+|[ \t]{2,}")
 _SAMPLE_CHARS = 40_000
@@ -65,3 +66,28 @@ def one_line(text: str, max_chars: int) -> str:
     if len(folded) <= max_chars and len(text) <= max_chars * 4:
         return folded
     return folded[: max_chars - 1].rstrip() + "\u2026" if len(folded) >= max_chars else folded + "\u2026"
+
+
+def snippet(text: str, words: Sequence[str], width: int) -> str:
+    """The part of the text where most of the words stand close together."""
+    lowered = text.lower()
+    at = sorted(place for word in words for place in _places(lowered, word))
+    if not at:
+        return one_line(text, width)
+    best, most = at[0], 0
+    for number, place in enumerate(at):
+        near = sum(1 for other in at[number : number + 30] if other < place + width)
+        if near > most:
+            best, most = place, near
+    begin = max(0, text.rfind("\n", max(0, best - 60), best) + 1 or best - 60)
+    shown = one_line(text[begin : begin + width * 2], width)
+    return f"...{shown}" if begin else shown
+
+
+def _places(text: str, word: str, limit: int = 20) -> list[int]:
+    found: list[int] = []
+    place = text.find(word)
+    while place >= 0 and len(found) < limit:
+        found.append(place)
+        place = text.find(word, place + len(word))
+    return found

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm_mcp.text import clean, cut, estimate_tokens, one_line
+from rlm_mcp.text import clean, cut, estimate_tokens, one_line, snippet
 
 ANY_TEXT = st.text(st.characters(), max_size=400)
 WITH_SURROGATES = st.text(st.one_of(st.characters(), st.characters(categories=["Cs"])), max_size=200)
@@ -90,3 +90,10 @@ def test_one_line_is_one_line_within_its_width(text: str, width: int):
     assert len(shown) <= width
     if shown != " ".join(text.split()):
         assert shown.endswith("\u2026")
+
+
+def test_a_snippet_stands_where_most_of_the_words_are():
+    """Not at the first of them; what precedes it is marked."""
+    text = "alpha is far away. " + "filler " * 100 + "\nhere alpha meets beta and gamma\n" + "filler " * 100
+    assert snippet(text, ["alpha", "beta", "gamma"], 60).startswith("...here alpha meets beta and gamma")
+    assert snippet("nothing of it", ["alpha"], 60) == "nothing of it"

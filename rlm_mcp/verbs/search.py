@@ -20,7 +20,7 @@ from rlm_mcp.store import search as index
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.events import EventRow, TurnRow
 from rlm_mcp.store.sessions import ScopePart, SessionRow
-from rlm_mcp.text import estimate_tokens, one_line
+from rlm_mcp.text import estimate_tokens, one_line, snippet
 from rlm_mcp.verbs import typed as sets
 from rlm_mcp.verbs.digest import digest
 from rlm_mcp.verbs.query import Question, TypedQuery, content_words, understand
@@ -223,13 +223,14 @@ class _Search:
         return f"{sets.NOUNS[kind]} ({count}{f', from {self.offset + 1} on' if self.offset else ''})"
 
     def _none_of(self, question: Question) -> str:
-        """That there is none; of todos, how many are over."""
+        """That there is none, and how many there are that do not fit."""
         asked = question.typed[0]
+        noun = sets.NOUNS[asked.kind]
         about = f" for {' '.join(question.words)}" if question.words else ""
-        if asked.kind != "todo" or about:
-            return f"no {sets.NOUNS[asked.kind]} recorded{about}"
-        every = sets.items(self.store, self.parts, TypedQuery(kind="todo"), self.view)
-        return f"no open todos ({len(every)} done)" if every else "no todos recorded"
+        every = sets.items(self.store, self.parts, TypedQuery(kind=asked.kind), self.view) if asked.statuses else []
+        if not every:
+            return f"no {noun} recorded{about}"
+        return f"no {' or '.join(asked.statuses).replace('_', ' ')} {noun}{about} ({len(every)} others)"
 
     def _narrowed(self, items: Sequence[sets.Item], words: Sequence[str]) -> list[sets.Item]:
         scored = [(sum(word in item.text.lower() for word in words), item) for item in items]
@@ -344,7 +345,7 @@ class _Search:
             ref=self.view.ref(event.session_key, event.seq),
             kind=event.kind,
             turn=event.turn,
-            text=_snippet(events.text_of(self.store, event, max_bytes=200_000), words, _SNIPPET_CHARS),
+            text=snippet(events.text_of(self.store, event, max_bytes=200_000), words, _SNIPPET_CHARS),
             time=event.time,
         )
 
@@ -352,7 +353,7 @@ class _Search:
         text = events.text_of(self.store, event, max_bytes=200_000)
         ref = self.view.ref(event.session_key, event.seq)
         tool = f" {event.tool}" if event.tool else ""
-        return lambda width: f"t{event.turn} {event.kind}{tool}: {_snippet(text, words, min(width, 500))} {ref}"
+        return lambda width: f"t{event.turn} {event.kind}{tool}: {snippet(text, words, min(width, 500))} {ref}"
 
     def _nothing(self, why: str) -> SearchAnswer:
         return self._finished([why], [], 0, is_cut=False)
@@ -385,28 +386,3 @@ class _Search:
 def _place_line(event: EventRow, around: str, ref: str) -> Line:
     tool = f" {event.tool}" if event.tool else ""
     return lambda width: f"t{event.turn} {event.kind}{tool}: {one_line(around, width)} {ref}"
-
-
-def _snippet(text: str, words: Sequence[str], width: int) -> str:
-    """The part of the text where most of the words stand close together."""
-    lowered = text.lower()
-    at = sorted(place for word in words for place in _places(lowered, word))
-    if not at:
-        return one_line(text, width)
-    best, most = at[0], 0
-    for number, place in enumerate(at):
-        near = sum(1 for other in at[number : number + 30] if other < place + width)
-        if near > most:
-            best, most = place, near
-    begin = max(0, text.rfind("\n", max(0, best - 60), best) + 1 or best - 60)
-    shown = one_line(text[begin : begin + width * 2], width)
-    return f"...{shown}" if begin else shown
-
-
-def _places(text: str, word: str, limit: int = 20) -> list[int]:
-    found: list[int] = []
-    place = text.find(word)
-    while place >= 0 and len(found) < limit:
-        found.append(place)
-        place = text.find(word, place + len(word))
-    return found
