@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from rlm_mcp.events import Command, EditKind, Event, FileEdit
 from rlm_mcp.facts.error_lines import error_lines
+from rlm_mcp.facts.error_shapes import cure_of
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
 from rlm_mcp.facts.memo import Memo
 from rlm_mcp.facts.outcomes import Outcome, read_outcome
@@ -39,7 +40,7 @@ def facts_of_command(command: Command, event: Event, memo: Memo, known: set[str]
     found += errors
     if errors:
         tested = outcome is not None or run.test is not None
-        memo.keep_error(errors[0].subject, run.main(tested=tested) or (run.key, ()))
+        memo.keep_error(errors[0].subject, run.main(tested=tested) or (run.key, ()), cure_of(errors[0].text))
     if run.working:
         found += vcs_facts(run, printed, memo)
     if not command.failed:
@@ -107,10 +108,15 @@ def _closed_errors(run: Run, memo: Memo, *, again: bool) -> tuple[Closes, ...]:
     gone = [
         subject
         for subject, old in memo.errors.items()
-        if subject == run.key or any(covers(new, old) or subject_of(new) == subject for new in runs)
+        if subject == run.key
+        or any(
+            covers(new, old) or subject_of(new) == subject or (not failed and new[0] == memo.cures.get(subject))
+            for new in runs
+        )
     ]
     for subject in gone:
         del memo.errors[subject]
+        memo.cures.pop(subject, None)
     return tuple(Closes(kind=FactKind.ERROR, subject=subject) for subject in gone)
 
 

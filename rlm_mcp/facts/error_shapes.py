@@ -129,6 +129,25 @@ COMPLAINT_NEEDLES = (
 )  # fmt: skip
 
 
+_CURES = (
+    (
+        LazyPattern(
+            r"does not have any commits yet|ambiguous argument 'HEAD|bad revision 'HEAD|not a valid object name"
+        ),
+        "git commit",
+    ),
+    (LazyPattern(r"[Nn]ot a git repository"), "git init"),
+    (LazyPattern(r"Please tell me who you are|empty ident name"), "git commit"),
+    (LazyPattern(r"has no upstream branch|does not have a commit checked out"), "git push"),
+    (LazyPattern(r"service \"?[\w-]+\"? is not running|No such container"), "docker compose"),
+)
+
+
+def cure_of(line: str) -> str:
+    """The tool whose success makes the cause of this error go; empty where none is known."""
+    return next((tool for pattern, tool in _CURES if pattern.search(line)), "")
+
+
 def reports_error(line: str) -> bool:
     """Whether ``line`` has a shape in which programs report an error."""
     if not (_AT_START.match(line) or _ANYWHERE.search(line) or _names_error(line)):

@@ -30,6 +30,7 @@ from rlm_mcp.facts.error_lines import MAX_ERRORS
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
 from rlm_mcp.facts.memo import Memo
 from rlm_mcp.facts.patterns import LazyPattern
+from rlm_mcp.facts.stances import remember
 from rlm_mcp.facts.symbols import added_symbols, removed_symbols
 
 MAX_FAILED_LINES = 3
@@ -229,7 +230,9 @@ def _of_question(action: QuestionAsked, event: Event, memo: Memo) -> list[Fact]:
     ]
     if action.answer and not event.agent:
         at = max(event.text.find(action.answer), 0)
-        found += said.facts_of_answer(action.answer, at, memo)
+        answers = said.facts_of_answer(action.answer, at, memo)
+        remember(answers, memo, memo.prompts, action.question)
+        found += answers
     return found
 
 

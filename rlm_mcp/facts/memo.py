@@ -34,12 +34,21 @@ class Memo:
     """Id -> [text, status]."""
     tests: dict[str, RunKey] = field(default_factory=dict)
     """Subject of each current test outcome -> its run."""
+    counted: dict[str, list[str]] = field(default_factory=dict)
+    """Subject of each current test outcome -> [runner, how many tests it counted]."""
+    cures: dict[str, str] = field(default_factory=dict)
+    """Subject of open errors -> the tool whose success makes their cause go."""
     failing: dict[str, RunKey] = field(default_factory=dict)
     """Name of each failing test -> the run that said so."""
     errors: dict[str, RunKey] = field(default_factory=dict)
     """Subject of open errors -> the run that printed them."""
     rules: dict[str, list[str]] = field(default_factory=dict)
     """Subject of each standing constraint -> its telling words."""
+    decided: dict[str, list[str]] = field(default_factory=dict)
+    """Subject of each decision that can be taken back -> [prompt number, question it answers, "-" where it removes
+    something, telling words ...]."""
+    undone: tuple[int, int] = (-1, 0)
+    """(number of the latest prompt that said to undo the last change, number of the prompt it undid)."""
     commits: list[str] = field(default_factory=list)
     """Hashes, newest last."""
     tasks: dict[str, str] = field(default_factory=dict)
@@ -57,6 +66,10 @@ class Memo:
         memo.commits = _texts(state.get("commits"))
         memo.todos = {k: v for k, v in _lists(state.get("todos")).items() if len(v) == 2}
         memo.rules = _lists(state.get("rules"))
+        memo.decided = {k: v for k, v in _lists(state.get("decided")).items() if len(v) >= 3}
+        memo.undone = (_count(state.get("undone_at", -1)), _count(state.get("undone")))
+        memo.counted = {k: v for k, v in _lists(state.get("counted")).items() if len(v) == 2 and v[1].isdigit()}
+        memo.cures = {k: v for k, v in _mapping(state.get("cures")).items() if isinstance(v, str)}
         for name in ("tests", "failing", "errors"):
             runs = {k: (v[0], tuple(v[1:])) for k, v in _lists(state.get(name)).items() if v}
             setattr(memo, name, runs)
@@ -80,6 +93,11 @@ class Memo:
             "choices": dict(self.choices),
             "todos": {key: list(value) for key, value in self.todos.items()},
             "rules": {key: list(value) for key, value in self.rules.items()},
+            "decided": {key: list(value) for key, value in self.decided.items()},
+            "undone_at": self.undone[0],
+            "undone": self.undone[1],
+            "counted": {key: list(value) for key, value in self.counted.items()},
+            "cures": dict(self.cures),
             "commits": list(self.commits),
             "tasks": dict(self.tasks),
             "calls": dict(self.calls),
@@ -116,15 +134,26 @@ class Memo:
         self.todos[todo_id] = [text, status]
         _bound(self.todos, 200)
 
-    def keep_error(self, subject: str, run: RunKey) -> None:
-        """Remember that errors with this subject are open."""
+    def keep_error(self, subject: str, run: RunKey, cure: str = "") -> None:
+        """Remember that errors with this subject are open; ``cure``: the tool whose success ends them."""
         self.errors.pop(subject, None)
         self.errors[subject] = run
         _bound(self.errors, 100)
+        self.cures.pop(subject, None)
+        if cure:
+            self.cures[subject] = cure
+            _bound(self.cures, 40)
 
     def settled_paths(self, *paths: str) -> list[str]:
-        """Those of ``paths`` about which errors are open; no longer, after this."""
-        return [path[:400] for path in paths if path and self.errors.pop(path[:400], None) is not None]
+        """Subjects of open errors about one of ``paths``, however much of its folder is named; no longer, after this."""
+        gone: list[str] = []
+        for path in paths:
+            if path and self.errors:
+                name = path[:400]
+                gone += [s for s in self.errors if s == name or name.endswith(f"/{s}") or s.endswith(f"/{name}")]
+        for subject in gone:
+            self.errors.pop(subject, None)
+        return list(dict.fromkeys(gone))
 
     def subject_of_task(self, agent: str, description: str) -> str:
         """One subject for a sub-agent's task, from its start to its end."""

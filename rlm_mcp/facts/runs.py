@@ -17,15 +17,11 @@ _BLANKS = LazyPattern(r"\s+")
 
 
 def command_key(command: str, folder: str) -> str:
-    """What makes two runs the same: blanks folded; ``cd`` in front, ``2>&1`` and output cuts at the end removed.
+    """What makes two runs the same: blanks folded; what only prepares the run and cuts of its output removed.
 
     ``folder`` is named where it is not empty. At most 400 characters: longer ones end in a digest.
     """
-    core = command
-    if core.lstrip().startswith("cd "):
-        match = _LEADING_CD.match(core)
-        if match:
-            core = core[match.end() :]
+    core = _bare(command)
     head, tail = core[:-400], core[-400:]
     core = head + _TAIL_FILTER.sub("", tail) or core
     core = _BLANKS.sub(" ", core[:20_000]).strip()
@@ -37,7 +33,29 @@ def command_key(command: str, folder: str) -> str:
     return core
 
 
-_LEADING_CD = LazyPattern(r"\s*cd\s+(?:\"[^\"]*\"|'[^']*'|[^\s;&|]+)\s*(?:&&|;|\n)\s*")
+_WORD = r"(?:\"[^\"]*\"|'[^']*'|[^\s;&|\"'`$()])+"
+_PREPARING = LazyPattern(
+    rf"\s*+(?:(?:cd\s+{_WORD}|sleep\s+[\d.]+[smh]?|(?:source|\.)\s+\S*activate|export(?:\s+\w+={_WORD})+|"
+    rf"set\s+-[\w -]+)\s*(?:&&|;|\n)\s*|timeout\s+(?:-\S+\s+)*[\d.]+[smh]?\s+|[A-Z_][A-Z0-9_]*=(?:{_WORD})?\s+)"
+)
+"""One thing in front of a run that only prepares it: folder, wait, environment, time limit."""
+_MAX_PREPARING = 8
+_PREPARING_STARTS = ("cd", "sl", "so", ". ", "ex", "se", "ti")
+
+
+def _bare(command: str) -> str:
+    """``command`` without what prepares it; as it is where nothing else is left."""
+    at = 0
+    for _ in range(_MAX_PREPARING):
+        start = command[at : at + 40].lstrip()[:2]
+        if start not in _PREPARING_STARTS and not start[:1].isupper():
+            break
+        match = _PREPARING.match(command, at)
+        if match is None:
+            break
+        at = match.end()
+    return command[at:] if command[at:].strip() else command
+
 
 _FILTER_FLAGS = frozenset({
     "-k", "-m", "-t", "-run", "--run", "--filter", "-g", "--grep", "--testNamePattern", "--test-name-pattern",
@@ -58,6 +76,10 @@ def run_key(segment: Segment) -> RunKey:
     if name in {"git", "gh", "glab"}:
         verb = git_verb(segment) if name == "git" else " ".join(w for w in words[1:3] if not w.startswith("-"))
         return f"{name} {verb}".rstrip(), ()
+    inside = _inside_container(words) if name in _CONTAINERS else 0
+    if inside:
+        tool, within = run_key(Segment(words[inside:]))
+        return " ".join((*(w for w in words[: inside - 1] if w[:1] != "-"), words[inside - 1], tool)), within
     targets: list[str] = []
     i = 1
     while i < len(words):
@@ -94,6 +116,21 @@ _VERB_TOOLS = {
 }  # fmt: skip
 
 
+_CONTAINERS = frozenset({"docker", "docker-compose", "podman", "podman-compose"})
+_CONTAINER_VALUE_FLAGS = frozenset({"-u", "--user", "-e", "--env", "-w", "--workdir", "--env-file", "--index", "-f"})
+
+
+def _inside_container(words: tuple[str, ...]) -> int:
+    """Where the command begins that ``docker compose exec SERVICE`` (or ``run``) runs; 0 where there is none."""
+    verbs = [i for i, word in enumerate(words[1:5], 1) if word in {"exec", "run"}]
+    if not verbs:
+        return 0
+    at = verbs[0] + 1
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in _CONTAINER_VALUE_FLAGS else 1
+    return at + 1 if at + 1 < len(words) and not words[at + 1].startswith("-") else 0
+
+
 def _target(target: str) -> str:
     if target.startswith("-"):
         return target
@@ -128,12 +165,47 @@ def subject_of(run: RunKey) -> str:
     return " ".join((run[0], *run[1])).strip()[:400]
 
 
+_WHOLE = frozenset({
+    "make test", "make tests", "make check", "npm test", "npm run test", "yarn test", "yarn run test", "pnpm test",
+    "pnpm run test", "bun test", "bun run test", "just test", "task test", "rake test", "cargo test", "go test",
+    "composer test", "mix test", "dotnet test", "tox", "nox", "pytest", "jest", "vitest", "vitest run", "mocha",
+})  # fmt: skip
+
+
+def is_whole(run: RunKey) -> bool:
+    """Whether the run names no part: everything its project tests."""
+    return run[0] in _WHOLE and not any(run[1])
+
+
 def is_test(segment: Segment) -> bool:
     """Whether the command says that it runs tests."""
-    return segment.program in _TESTING or any(_says_test(word, segment.program) for word in segment.words[1:4])
+    inside = _inside_container(segment.words) if segment.program in _CONTAINERS else 0
+    if inside:
+        return is_test(Segment(segment.words[inside:]))
+    return (
+        is_test_script(segment)
+        or segment.program in _TESTING
+        or any(_says_test(word, segment.program) for word in segment.words[1:4])
+    )
 
 
 def _says_test(word: str, program: str) -> bool:
     if word == "test" or (word == "check" and program in {"make", "just"}):
         return True
     return word.startswith(("test:", "test-", "tests")) and "/" not in word and "." not in word
+
+
+_INTERPRETERS = frozenset({
+    "node", "python", "python3", "py", "deno", "bun", "ruby", "tsx", "ts-node", "php", "perl", "lua", "bash", "sh",
+})  # fmt: skip
+_TEST_FILE = LazyPattern(
+    r"(?:^|/)(?:tests?|spec|__tests__)/[\w./-]*\.\w+$|(?:^|/)test_[\w-]+\.\w+$|[._-](?:test|spec)\.\w+$"
+)
+
+
+def is_test_script(segment: Segment) -> bool:
+    """Whether an interpreter runs a file of tests: only its exit code tells the outcome."""
+    if segment.program not in _INTERPRETERS:
+        return False
+    script = next((word for word in segment.words[1:] if not word.startswith("-") and word != "run"), "")
+    return _TEST_FILE.search(script) is not None

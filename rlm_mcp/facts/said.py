@@ -11,6 +11,7 @@ from rlm_mcp.facts.languages import Language, language_of
 from rlm_mcp.facts.memo import Memo
 from rlm_mcp.facts.patterns import LazyPattern
 from rlm_mcp.facts.prose import Sentence, closing_questions, listed, sentences
+from rlm_mcp.facts.stances import remember, stance_subject, taken_back, telling_words, undone_turn
 from rlm_mcp.facts.values import values_in
 from rlm_mcp.facts.wording import decision_hints, is_correction, is_decision, is_revocation, is_user_decision, rule_of
 
@@ -36,53 +37,6 @@ _STEP = LazyPattern(
     r"milestone)\b)[^\n]*|[ \t]{0,3}(?:\*\*)?\d{1,2}[.)][ \t]+[^\n]+|[ \t]{0,6}[-*] \[[ xX]\] [^\n]+)",
     re.MULTILINE,
 )
-_WORD = LazyPattern(r"[a-z0-9_./-]{3,}|[\u3040-\u30ff\u4e00-\u9fff]")
-_STOP_WORDS = frozenset(
-    [
-        "the",
-        "and",
-        "you",
-        "now",
-        "can",
-        "use",
-        "not",
-        "any",
-        "for",
-        "with",
-        "that",
-        "this",
-        "from",
-        "instead",
-        "forget",
-        "ignore",
-        "about",
-        "anymore",
-        "again",
-        "don",
-        "never",
-        "always",
-        "only",
-        "please",
-        "must",
-        "should",
-        "may",
-        "are",
-        "was",
-        "have",
-        "has",
-        "been",
-        "what",
-        "said",
-        "rule",
-        "earlier",
-        "before",
-        "okay",
-        "fine",
-        "let",
-        "its",
-        "longer",
-    ]
-)
 
 
 def facts_of_prompt(text: str, memo: Memo) -> list[Fact]:
@@ -99,13 +53,19 @@ def facts_of_prompt(text: str, memo: Memo) -> list[Fact]:
         found += plan_facts(text, "accepted", 0, len(text))
     found += _said_by_user(text, 0, memo, asked)
     found += _pasted_errors(text)
+    closes = undone_turn(text, memo)
+    if closes:
+        found[0] = replace(found[0], closes=found[0].closes + closes)
     memo.prompts += 1
+    remember(found, memo, memo.prompts)
     return memo.with_rhetorical_closed(found)
 
 
 def facts_of_queued(text: str, memo: Memo) -> list[Fact]:
     """What the user typed while the model worked."""
-    return _said_by_user(text, 0, memo, False)
+    found = _said_by_user(text, 0, memo, False)
+    remember(found, memo, memo.prompts)
+    return found
 
 
 def facts_of_answer(text: str, at: int, memo: Memo) -> list[Fact]:
@@ -140,6 +100,11 @@ def _said_by_user(text: str, at: int, memo: Memo, asked: bool) -> list[Fact]:
             counts[fact.kind] += 1
             if counts[fact.kind] <= MAX_RULES:
                 found.append(_with_revoked(fact, sentence, memo))
+        over = taken_back(sentence.text, memo) if is_later else ()
+        if over and found and found[-1].start == sentence.start:
+            found[-1] = replace(found[-1], closes=found[-1].closes + over)
+        elif over:
+            found.append(_quote(FactKind.CORRECTION, sentence, "", over))
         if is_later and is_revocation(sentence) and not any(f.start == sentence.start for f in found[-3:]):
             closes = _revoked(sentence, memo)
             if closes:
@@ -175,6 +140,7 @@ def _of_sentence(sentence: Sentence, language: Language, is_later: bool, asked: 
 
 def _quote(kind: FactKind, sentence: Sentence, status: str, closes: tuple[Closes, ...] = ()) -> Fact:
     subject = " ".join(sentence.text.lower().split())[:400] if kind is FactKind.CONSTRAINT else ""
+    subject = stance_subject(sentence.text) if kind is FactKind.DECISION else subject
     return Fact(
         kind=kind,
         subject=subject,
@@ -192,18 +158,13 @@ def _with_revoked(fact: Fact, sentence: Sentence, memo: Memo) -> Fact:
     if memo.rules and is_revocation(sentence):
         closes = _revoked(sentence, memo, besides=fact.subject)
     if fact.kind is FactKind.CONSTRAINT:
-        memo.keep_rule(fact.subject, _telling(sentence.text))
+        memo.keep_rule(fact.subject, telling_words(sentence.text))
     return replace(fact, closes=fact.closes + closes) if closes else fact
-
-
-def _telling(text: str) -> set[str]:
-    words = (word.strip("./-").rstrip("s") for word in _WORD.findall(text.lower()))
-    return {word for word in words if word and word not in _STOP_WORDS}
 
 
 def _revoked(sentence: Sentence, memo: Memo, besides: str = "") -> tuple[Closes, ...]:
     """Standing rules of which the sentence repeats most telling words (or two of them)."""
-    words = _telling(sentence.text)
+    words = telling_words(sentence.text)
     gone = []
     for subject, telling in memo.rules.items():
         shared = words.intersection(telling)
@@ -278,6 +239,7 @@ def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:
         found[-1] = replace(found[-1], note=f"{len(decisions) - MAX_DECISIONS} more in this reply")
     if not is_main:
         return found
+    remember(found, memo, memo.prompts)
     found += _plan_in_reply(text)
     for match in _PULL_REQUEST.finditer(text):
         found.append(

@@ -81,6 +81,11 @@ class Run:
         tests = [key for segment, key in zip(self.working, self.keys, strict=True) if is_test(segment)]
         return tests[-1] if tests else None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its exit code is that of its work: nothing after it or piped from it hides a failure."""
+        return not any(s.piped or s.joiner in {";", "||"} for s in self.segments[1:])
+
     def main(self, *, tested: bool) -> RunKey | None:
         """The part that a test outcome (``tested``) or an error belongs to."""
         found = self.test if tested else None
