@@ -145,7 +145,7 @@ class Memo:
             _bound(self.cures, 40)
 
     def settled_paths(self, *paths: str) -> list[str]:
-        """Subjects of open errors about one of ``paths``, however much of its folder is named; no longer, after this."""
+        """Subjects of open errors about one of ``paths``, however much of its folder is named; closed by this."""
         gone: list[str] = []
         for path in paths:
             if path and self.errors:

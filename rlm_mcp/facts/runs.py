@@ -78,8 +78,8 @@ def run_key(segment: Segment) -> RunKey:
         return f"{name} {verb}".rstrip(), ()
     inside = _inside_container(words) if name in _CONTAINERS else 0
     if inside:
-        tool, within = run_key(Segment(words[inside:]))
-        return " ".join((*(w for w in words[: inside - 1] if w[:1] != "-"), words[inside - 1], tool)), within
+        called, within = run_key(Segment(words[inside:]))
+        return " ".join((*(w for w in words[: inside - 1] if w[:1] != "-"), words[inside - 1], called)), within
     targets: list[str] = []
     i = 1
     while i < len(words):

@@ -14,15 +14,18 @@ MAX_STANCES = 60
 _MAX_WORDS = 24
 
 _WORD = LazyPattern(r"[a-z0-9_./-]{3,}|\d+|[\u3040-\u30ff\u4e00-\u9fff]")
-_STOP_WORDS = frozenset(
-    "the and you now can use not any for with that this from instead forget ignore about anymore again don never "
-    "always only please must should may are was have has been what said rule earlier before okay fine let its longer "
-    "yes yep yeah just also then than but when into onto over want make makes made making change changed changes mind "
-    "undo undoing revert remove scrap drop actually rather new current currently way thing things stuff code file "
-    "files last add added work works working one ones all some other more there here will would could like need needs "
-    "needed keep going get got put our your their they them does did doing done how why which while where because "
-    "since recommended let's i'll we'll it's that's don't".split()
-)
+_STOP_WORDS = frozenset({
+    "the", "and", "you", "now", "can", "use", "not", "any", "for", "with", "that", "this", "from", "instead",
+    "forget", "ignore", "about", "anymore", "again", "don", "never", "always", "only", "please", "must", "should",
+    "may", "are", "was", "have", "has", "been", "what", "said", "rule", "earlier", "before", "okay", "fine", "let",
+    "its", "longer", "yes", "yep", "yeah", "just", "also", "then", "than", "but", "when", "into", "onto", "over",
+    "want", "make", "makes", "made", "making", "change", "changed", "changes", "mind", "undo", "undoing", "revert",
+    "remove", "scrap", "drop", "actually", "rather", "new", "current", "currently", "way", "thing", "things", "stuff",
+    "code", "file", "files", "last", "add", "added", "work", "works", "working", "one", "ones", "all", "some",
+    "other", "more", "there", "here", "will", "would", "could", "like", "need", "needs", "needed", "keep", "going",
+    "get", "got", "put", "our", "your", "their", "they", "them", "does", "did", "doing", "done", "how", "why",
+    "which", "while", "where", "because", "since", "recommended", "let's", "i'll", "we'll", "it's", "that's", "don't",
+})  # fmt: skip
 
 
 def telling_words(text: str) -> set[str]:
@@ -48,16 +51,17 @@ def remember(facts: Iterable[Fact], memo: Memo, turn: int, question: str = "") -
     bound(memo.decided, MAX_STANCES)
 
 
-_LEAVING = LazyPattern(r"[\W_]*(?:let'?s |i'?ll |we'?ll |please )*(?:remove|drop|delete|undo|revert|discard|get rid)\b")
+_LEAVING = LazyPattern(r"[\W_]*(?:let'?s |i'?ll |we'?ll |please )*(?:remove|drop|delete|undo|revert|discard)\b")
 _LEAD = (
-    r"(?:^|[.,;:!] ?|\b(?:let'?s|please|can you|could you|and|but|so|then|just|now|ok(?:ay)?|to|we can|you can|i want to"
-    r"|i'd like to|we should|go back to)[, ]+)"
+    r"(?:^|[.,;:!] ?|\b(?:let'?s|please|can you|could you|and|but|so|then|just|now|ok(?:ay)?|to|we can|you can|"
+    r"i want to|i'd like to|we should|go back to)[, ]+)"
 )
 _TAKEN_BACK = lazy(
     rf"{_LEAD}(?P<undone>(?:remov|undo|revert|delet|roll(?:ing)? ?back|discard|get(?:ting)? rid of)\w*) "
     r"(?P<u>[^,.;\n]{2,120})",
     r"\bchanged my mind (?:about|on|regarding) (?P<mind>[^,.;\n]{2,120})",
-    rf"{_LEAD}(?:forget|scrap|scratch|ditch|abandon|never ?mind|disregard|drop)(?: about)? (?P<scrap>[^,.;\n]{{2,120}})",
+    rf"{_LEAD}(?:forget|scrap|scratch|ditch|abandon|never ?mind|disregard|drop)(?: about)? "
+    r"(?P<scrap>[^,.;\n]{2,120})",
     r"\b(?:no longer (?:want|need|do|use|using|going with)|not (?:doing|using|going with)) (?P<longer>[^,.;\n]{2,120})",
     r"\b(?:instead of|rather than|in place of) (?P<instead>[^,.;\n]{2,80})",
     r"\b(?:switch|move|migrate|change|go)(?:ing)? (?:[\w`'-]+ ){0,6}?(?:away )?from (?P<source>[^,.;\n]{2,60}?) to\b",
@@ -86,7 +90,7 @@ def taken_back(text: str, memo: Memo) -> tuple[Closes, ...]:
     for subject, (_turn, question, leaves, *stance) in list(memo.decided.items()):
         known = set(stance)
         if any(_speaks_of(words, whole, known) for words, undone in focuses if not (undone and leaves)) or (
-            doubts and 2 <= len(whole & known) and 2 * len(whole & known) >= len(known)
+            doubts and len(whole & known) >= 2 and 2 * len(whole & known) >= len(known)
         ):
             del memo.decided[subject]
             closes.append(Closes(kind=FactKind.DECISION, subject=subject))
@@ -118,8 +122,8 @@ _UNDO_LAST = lazy(
     r"(?<!n't )(?<!not )(?<!can )\b(?:undo|revert|roll ?back|discard|back out)\b (?:all )?(?:of )?(?:the |this |that |"
     r"your |these |those |my )*(?:last|latest|previous|most recent) (?:\w+ )?(?:change|edit|commit|update|step|patch|"
     r"modification|thing)s?\b",
-    r"^[\W_]*(?:(?:please|ok(?:ay)?|no|let'?s|just|wait|can you)[, ]+)*(?:undo|revert|roll ?back)(?: (?:it|that|this|these|"
-    r"those))?(?: changes?)?(?: please)?[.!]*$",
+    r"^[\W_]*(?:(?:please|ok(?:ay)?|no|let'?s|just|wait|can you)[, ]+)*(?:undo|revert|roll ?back)(?: (?:it|that|this|"
+    r"these|those))?(?: changes?)?(?: please)?[.!]*$",
 )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlm_mcp.events import Command, Event, EventKind, FileEdit, OtherTool, QuestionAsked
+from rlm_mcp.events import Command, EditKind, Event, EventKind, FileEdit, OtherTool, QuestionAsked
 from rlm_mcp.facts.extract import FactExtractor
 from rlm_mcp.facts.kinds import Fact, FactKind
 from rlm_mcp.facts.runs import command_key
@@ -135,7 +135,7 @@ def test_a_failed_edit_is_over_once_the_file_is_edited() -> None:
     tool = OtherTool(name="apply_patch", summary="server.js", failed=True)
     text = "apply_patch verification failed: Failed to find expected lines"
     failed = Event(kind=EventKind.RESULT, text=text, client_session="s", actions=(tool,), failed=True)
-    edit = FileEdit(path="/srv/shop/server.js", added=1)
+    edit = FileEdit(path="/srv/shop/server.js", edit=EditKind.UPDATE, added=1)
     done = Event(kind=EventKind.RESULT, text="ok", client_session="s", actions=(edit,))
     assert _texts(_current([failed]), FactKind.ERROR) == [text]
     assert _texts(_current([failed, done]), FactKind.ERROR) == []
