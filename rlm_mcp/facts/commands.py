@@ -10,7 +10,7 @@ from rlm_mcp.events import Command, EditKind, Event, FileEdit
 from rlm_mcp.facts.error_lines import error_lines
 from rlm_mcp.facts.error_shapes import cure_of
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
-from rlm_mcp.facts.memo import Memo
+from rlm_mcp.facts.memo import Memo, bound
 from rlm_mcp.facts.outcomes import Outcome, read_outcome
 from rlm_mcp.facts.runs import covers, subject_of
 from rlm_mcp.facts.shell import SEARCHERS
@@ -31,7 +31,10 @@ def facts_of_command(command: Command, event: Event, memo: Memo, known: set[str]
     found = [_command_fact(run)]
     tests = test_facts(run, outcome, printed, memo)
     errors = _error_facts(run, outcome, printed)
-    closes = _closed_errors(run, memo, again=bool(errors))
+    closes: tuple[Closes, ...] = ()
+    if errors:
+        errors, closes = _without_noise(errors, run, memo)
+    closes += _closed_errors(run, memo, again=bool(errors))
     if not command.failed:
         closes += tuple(Closes(kind=FactKind.COMMIT, subject=commit) for commit in undone_commits(run.working, memo))
     if closes:
@@ -41,6 +44,9 @@ def facts_of_command(command: Command, event: Event, memo: Memo, known: set[str]
     if errors:
         tested = outcome is not None or run.test is not None
         memo.keep_error(errors[0].subject, run.main(tested=tested) or (run.key, ()), cure_of(errors[0].text))
+        if len(errors) == 1 and run.is_plain and not command.failed:
+            memo.lone[errors[0].subject] = errors[0].text[:_NOISE_CHARS]
+            bound(memo.lone, 60)
     if run.working:
         found += vcs_facts(run, printed, memo)
     if not command.failed:
@@ -90,6 +96,37 @@ def _error_facts(run: Run, outcome: Outcome | None, printed: Printed) -> list[Fa
     if more:
         found[-1] = replace(found[-1], note=f"{found[-1].note} ({more} more error lines)".strip())
     return found
+
+
+_NOISE_CHARS = 200
+_NOISY_SUBJECTS = 2
+"""A line that so many different successful commands printed says nothing of any of them."""
+
+
+def _without_noise(errors: list[Fact], run: Run, memo: Memo) -> tuple[list[Fact], tuple[Closes, ...]]:
+    """``errors`` but lines that successful commands print again and again, and what such a line had opened."""
+    closes: list[Closes] = []
+    if run.is_plain and not run.command.failed:
+        for error in errors:
+            line = error.text[:_NOISE_CHARS]
+            printed_by = memo.noise.setdefault(line, [])
+            if error.subject in printed_by or len(printed_by) >= _NOISY_SUBJECTS:
+                continue
+            printed_by.append(error.subject)
+            if len(printed_by) == _NOISY_SUBJECTS:
+                closes += _opened_by(line, memo)
+        bound(memo.noise, 60)
+    kept = [error for error in errors if len(memo.noise.get(error.text[:_NOISE_CHARS], ())) < _NOISY_SUBJECTS]
+    return kept, tuple(closes)
+
+
+def _opened_by(line: str, memo: Memo) -> list[Closes]:
+    """Open errors of which ``line`` was all there was."""
+    gone = [subject for subject, only in memo.lone.items() if only == line]
+    for subject in gone:
+        del memo.lone[subject]
+        memo.errors.pop(subject, None)
+    return [Closes(kind=FactKind.ERROR, subject=subject) for subject in gone]
 
 
 def _is_complaint(run: Run, output: str) -> bool:

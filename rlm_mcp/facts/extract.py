@@ -30,6 +30,7 @@ from rlm_mcp.facts.error_lines import MAX_ERRORS
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
 from rlm_mcp.facts.memo import Memo
 from rlm_mcp.facts.patterns import LazyPattern
+from rlm_mcp.facts.plans import plan_facts
 from rlm_mcp.facts.stances import remember
 from rlm_mcp.facts.symbols import added_symbols, removed_symbols
 
@@ -85,6 +86,8 @@ _FINISHED = LazyPattern(
 
 def _of_note(event: Event, memo: Memo) -> list[Fact]:
     """Text the user typed while the model worked; a sub-agent's end. Nothing else that the Client adds is a Fact."""
+    if event.tool == "interrupt" and not event.agent:
+        memo.refused = True
     if event.tool == "queued" and not event.agent:
         return said.facts_of_queued(event.text, memo)
     if event.tool not in {"agent-notification", "task-notification"}:
@@ -124,7 +127,8 @@ def _of_action(action: Action, event: Event, memo: Memo) -> list[Fact]:
             found = _of_todos(action, memo)
         case PlanProposed():
             status = {True: "accepted", False: "rejected", None: "proposed"}[action.accepted]
-            found = said.plan_facts(action.text, status, *_place(event.text, action.text))
+            found = plan_facts(action.text, status, *_place(event.text, action.text))
+            remember(found, memo, memo.prompts)
         case QuestionAsked():
             found = _of_question(action, event, memo)
         case AgentTask():
@@ -229,10 +233,7 @@ def _of_question(action: QuestionAsked, event: Event, memo: Memo) -> list[Fact]:
         )
     ]
     if action.answer and not event.agent:
-        at = max(event.text.find(action.answer), 0)
-        answers = said.facts_of_answer(action.answer, at, memo)
-        remember(answers, memo, memo.prompts, action.question)
-        found += answers
+        found += said.facts_of_answer(action.question, action.answer, max(event.text.find(action.answer), 0), memo)
     return found
 
 
@@ -257,6 +258,21 @@ def _closing(result: str) -> str:
     return "\n".join(lines).strip()
 
 
+_REFUSED = LazyPattern(
+    r"\s*(?:<tool_use_error>)?(?:The user (?:doesn't|does not) want to|\[Request (?:interrupted|cancelled)|"
+    r"(?:The )?[Uu]ser (?:rejected|declined|denied|cancelled|aborted)|(?:\w+ ){0,4}(?:rejected|aborted|denied) by "
+    r"(?:the )?user)"
+)
+"""How the result of a call begins that the user refused or broke off: it never ran, and is no error."""
+
+
+def _of_refusal(subject: str, says_why: bool, memo: Memo) -> list[Fact]:
+    """That the user refused the call; what they say next corrects."""
+    memo.refused = not says_why
+    what = subject.removeprefix("command=").removeprefix("file_path=")
+    return [Fact(kind=FactKind.CORRECTION, text=f"refused: {what}")] if what != "ExitPlanMode" else []
+
+
 _USER_SAID = "the user said:\n"
 
 
@@ -269,6 +285,9 @@ def _of_failure(event: Event, about: str, memo: Memo) -> list[Fact]:
     found: list[Fact] = []
     said_at = text.find(_USER_SAID)
     body_end = said_at if said_at >= 0 else len(text)
+    if _REFUSED.match(text):
+        found = [] if event.agent else _of_refusal(subject, said_at >= 0, memo)
+        body_end = 0
     at = 0
     while at < body_end and len(found) < MAX_FAILED_LINES:
         end = text.find("\n", at, body_end)
@@ -293,5 +312,5 @@ def _of_failure(event: Event, about: str, memo: Memo) -> list[Fact]:
         memo.keep_error(subject, (subject, ()))
     if said_at >= 0 and not event.agent:
         start = said_at + len(_USER_SAID)
-        found += said.facts_of_answer(text[start:], start, memo)
+        found += said.facts_of_refusal(text[start:], start, memo)
     return found[: MAX_ERRORS + 40]

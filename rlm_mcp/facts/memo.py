@@ -28,6 +28,10 @@ class Memo:
     """Put to the user by the latest reply and not answered yet."""
     rhetorical: list[str] = field(default_factory=list)
     """Asked by a reply that then went on by itself."""
+    refused: bool = False
+    """The latest thing that happened is that the user refused a call or interrupted."""
+    over: tuple[Closes, ...] = ()
+    """What the prompt at hand takes back; empty between Events."""
     choices: dict[str, str] = field(default_factory=dict)
     """Number -> entry of the last list of the latest reply."""
     todos: dict[str, list[str]] = field(default_factory=dict)
@@ -36,6 +40,10 @@ class Memo:
     """Subject of each current test outcome -> its run."""
     counted: dict[str, list[str]] = field(default_factory=dict)
     """Subject of each current test outcome -> [runner, how many tests it counted]."""
+    noise: dict[str, list[str]] = field(default_factory=dict)
+    """Error-shaped line -> subjects of successful commands that printed it."""
+    lone: dict[str, str] = field(default_factory=dict)
+    """Subject of open errors -> their only line, printed by a successful command."""
     cures: dict[str, str] = field(default_factory=dict)
     """Subject of open errors -> the tool whose success makes their cause go."""
     failing: dict[str, RunKey] = field(default_factory=dict)
@@ -66,9 +74,12 @@ class Memo:
         memo.commits = _texts(state.get("commits"))
         memo.todos = {k: v for k, v in _lists(state.get("todos")).items() if len(v) == 2}
         memo.rules = _lists(state.get("rules"))
+        memo.refused = state.get("refused") is True
         memo.decided = {k: v for k, v in _lists(state.get("decided")).items() if len(v) >= 3}
         memo.undone = (_count(state.get("undone_at", -1)), _count(state.get("undone")))
         memo.counted = {k: v for k, v in _lists(state.get("counted")).items() if len(v) == 2 and v[1].isdigit()}
+        memo.noise = _lists(state.get("noise"))
+        memo.lone = {k: v for k, v in _mapping(state.get("lone")).items() if isinstance(v, str)}
         memo.cures = {k: v for k, v in _mapping(state.get("cures")).items() if isinstance(v, str)}
         for name in ("tests", "failing", "errors"):
             runs = {k: (v[0], tuple(v[1:])) for k, v in _lists(state.get(name)).items() if v}
@@ -93,10 +104,13 @@ class Memo:
             "choices": dict(self.choices),
             "todos": {key: list(value) for key, value in self.todos.items()},
             "rules": {key: list(value) for key, value in self.rules.items()},
+            "refused": self.refused,
             "decided": {key: list(value) for key, value in self.decided.items()},
             "undone_at": self.undone[0],
             "undone": self.undone[1],
             "counted": {key: list(value) for key, value in self.counted.items()},
+            "noise": {key: list(value) for key, value in self.noise.items()},
+            "lone": dict(self.lone),
             "cures": dict(self.cures),
             "commits": list(self.commits),
             "tasks": dict(self.tasks),
@@ -140,6 +154,7 @@ class Memo:
         self.errors[subject] = run
         _bound(self.errors, 100)
         self.cures.pop(subject, None)
+        self.lone.pop(subject, None)
         if cure:
             self.cures[subject] = cure
             _bound(self.cures, 40)

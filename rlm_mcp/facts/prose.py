@@ -34,7 +34,7 @@ _TAGGED = LazyPattern(
 )
 _IMAGE = LazyPattern(r"^\[(?:image|document) [^\]\n]*\]$", re.MULTILINE)
 _BULLET = LazyPattern(
-    r"[ \t>]*(?:(?:[-*+\u2022\u25aa\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)]|#{1,6})[ \t]+)*(?:\[[ xX]\][ \t]+)?"
+    r"[ \t>]*(?:(?:[-*+\u2022\u25aa\u2013]|\(?\d{1,3}[.):]|\(?[a-z][.)]|#{1,6})[ \t]+)*(?:\[[ xX]\][ \t]+)?"
 )
 _STOP = LazyPattern(
     r"(?<=[.!?\u2026])[\"')\]*_]{0,3}[ \t]+(?=[\"'(\[*_`]{0,3}[A-Z0-9\u00c0-\u00dc/~@#a-z])|(?<=[\u3002\uff01\uff1f])"
@@ -74,15 +74,38 @@ def outside_code(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def sentences(text: str) -> Iterator[Sentence]:
-    """The sentences of ``text`` outside code, in order; a list item or heading is at least one of its own."""
-    for begin, stop in outside_code(text):
+_WRAPPED_AT = 60
+"""A line at least this long that stops in the middle of a sentence goes on in the next."""
+_GOES_ON = LazyPattern(r"\n(?:[ \t]{1,8}|)(?=[a-z(])(?![a-z][.)] )")
+
+
+def sentences(text: str, spans: list[tuple[int, int]] | None = None, *, wrapped: bool = False) -> Iterator[Sentence]:
+    """The sentences of ``text`` outside code, in order; a list item or heading is at least one of its own.
+
+    Args:
+        spans: only these parts of ``text``, instead of all outside code.
+        wrapped: lines may be broken by hand in the middle of a sentence.
+    """
+    for begin, stop in outside_code(text) if spans is None else spans:
         line_start = begin
         while line_start < stop:
             line_end = text.find("\n", line_start, stop)
+            while wrapped and line_end > 0 and _is_broken(text, line_start, line_end, stop):
+                line_end = text.find("\n", line_end + 1, stop)
             line_end = stop if line_end < 0 else line_end
             yield from _of_line(text, line_start, line_end)
             line_start = line_end + 1
+
+
+def _is_broken(text: str, start: int, end: int, stop: int) -> bool:
+    """Whether the line that ends at ``end`` goes on in the next one."""
+    following = _GOES_ON.match(text, end, stop)
+    if following is None or text[start:end].rstrip()[-1:] in {"", ".", "!", "?", ":", ";"}:
+        return False
+    if text[start:end].lstrip().startswith(("#", "|")):
+        return False
+    last_line = text.rfind("\n", start, end) + 1
+    return following.end() - following.start() > 1 or end - max(start, last_line) >= _WRAPPED_AT
 
 
 def _of_line(text: str, start: int, end: int) -> Iterator[Sentence]:

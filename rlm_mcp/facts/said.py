@@ -1,17 +1,21 @@
-"""Facts of what the user and the model said: prompts, rules, corrections, decisions, plans, questions, values."""
+"""Facts of what the user and the model said: prompts, rules, corrections, decisions, questions, values."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from rlm_mcp.facts.error_lines import error_lines
+from rlm_mcp.facts.answers import accepted, answers_by_number, is_bare, matched, points_back, topic
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
 from rlm_mcp.facts.languages import Language, language_of
 from rlm_mcp.facts.memo import Memo
+from rlm_mcp.facts.pasted import own_words, pasted_errors
 from rlm_mcp.facts.patterns import LazyPattern
+from rlm_mcp.facts.plans import plan_facts, plan_in_reply
 from rlm_mcp.facts.prose import Sentence, closing_questions, listed, sentences
-from rlm_mcp.facts.stances import remember, stance_subject, taken_back, telling_words, undone_turn
+from rlm_mcp.facts.runs import RunKey, run_key
+from rlm_mcp.facts.shell import parse
+from rlm_mcp.facts.stances import remember, replaced_by_model, stance_subject, taken_back, telling_words, undone_turn
 from rlm_mcp.facts.values import values_in
 from rlm_mcp.facts.wording import decision_hints, is_correction, is_decision, is_revocation, is_user_decision, rule_of
 
@@ -19,41 +23,39 @@ MAX_RULES = 40
 """Constraints, corrections and decisions taken of one prompt, each."""
 MAX_DECISIONS = 12
 """Decisions taken of one reply."""
-MAX_STEPS = 60
-"""Steps taken of one plan."""
 
 _PLAN_PROMPT = LazyPattern(
     r"\A\s*(?:please )?(?:implement|execute|carry out|follow|work through) (?:the |this )?(?:following |attached |"
     r"approved )?plan\b",
     re.IGNORECASE,
 )
-_PLAN_HEADING = LazyPattern(
-    r"^(?:#{1,4}[ \t]*|\*\*)?(?:\d+[.)] *)?(?:[\w '-]{0,40} )?(?:implementation |revised |updated |proposed |my |the |"
-    r"new |high-level )?plan\b[^\n.?]{0,60}(?:\*\*)?:?[ \t]*$",
-    re.MULTILINE | re.IGNORECASE,
-)
-_STEP = LazyPattern(
-    r"^(?:#{2,4}[ \t]+(?:(?:step|phase|part|task|change|milestone)?[ \t]*\d+[.:)]?|(?:step|phase|part|task|"
-    r"milestone)\b)[^\n]*|[ \t]{0,3}(?:\*\*)?\d{1,2}[.)][ \t]+[^\n]+|[ \t]{0,6}[-*] \[[ xX]\] [^\n]+)",
-    re.MULTILINE,
-)
+_MAX_ANSWER_CHARS = 300
+"""Of an answer that decides; a longer one is a new request."""
+_MAX_ANSWER_SENTENCES = 3
 
 
 def facts_of_prompt(text: str, memo: Memo) -> list[Fact]:
     """A prompt of the user: itself, the answer it gives, its rules, corrections, choices, values, plan and errors."""
     found = [Fact(kind=FactKind.PROMPT, text=text[:20_000], start=0, end=min(len(text), 20_000))]
-    answer = " ".join(text.split())[:400]
-    found += [
-        Fact(kind=FactKind.QUESTION, subject=question, text=question, status="answered", note=answer)
-        for question in memo.questions
-    ]
-    asked = bool(memo.questions)
-    memo.questions = []
+    said = _Said.of(text, memo.questions)
+    if memo.questions and said.answers:
+        found += [
+            Fact(kind=FactKind.QUESTION, subject=question, text=question, status="answered", note=answer)
+            for question, answer in matched(memo.questions, memo.choices, text)
+        ]
+    elif memo.questions:
+        memo.rhetorical = [*memo.rhetorical, *memo.questions][-10:]
     if _PLAN_PROMPT.search(text):
         found += plan_facts(text, "accepted", 0, len(text))
-    found += _said_by_user(text, 0, memo, asked)
-    found += _pasted_errors(text)
-    closes = undone_turn(text, memo)
+    found += _said_by_user(said, 0, memo)
+    before = memo.errors.get(PASTED_SUBJECT)
+    closes = undone_turn(text, memo) + _works_again(said, memo)
+    found += _of_errors(text, before, memo)
+    if memo.over:
+        found[0] = replace(found[0], closes=found[0].closes + memo.over)
+        memo.over = ()
+    memo.questions = []
+    memo.refused = False
     if closes:
         found[0] = replace(found[0], closes=found[0].closes + closes)
     memo.prompts += 1
@@ -63,17 +65,89 @@ def facts_of_prompt(text: str, memo: Memo) -> list[Fact]:
 
 def facts_of_queued(text: str, memo: Memo) -> list[Fact]:
     """What the user typed while the model worked."""
-    found = _said_by_user(text, 0, memo, False)
+    found = _said_by_user(_Said.of(text, []), 0, memo)
     remember(found, memo, memo.prompts)
     return found
 
 
-def facts_of_answer(text: str, at: int, memo: Memo) -> list[Fact]:
-    """What the user said in answer to a tool; ``at``: where it begins in the Event's text, in characters."""
-    return _said_by_user(text, at, memo, True)
+def facts_of_refusal(text: str, at: int, memo: Memo) -> list[Fact]:
+    """What the user said as they refused a tool; ``at``: where it begins in the Event's text, in characters."""
+    memo.refused = True
+    found = _said_by_user(_Said.of(text, []), at, memo)
+    memo.refused = False
+    remember(found, memo, memo.prompts)
+    return found
 
 
-_NUMBER = LazyPattern(r"(?:option |number |no\.? ?|#)?(\d{1,2})[.)!]?", re.IGNORECASE)
+def facts_of_answer(question: str, answer: str, at: int, memo: Memo) -> list[Fact]:
+    """The answer to a question asked by a tool: what it decides, and the rules and values in it."""
+    found = [f for f in _said_by_user(_Said.of(answer, []), at, memo) if f.kind is not FactKind.DECISION]
+    chosen = " ".join(answer.split())
+    if chosen and not chosen.endswith("?"):
+        text = f"{topic(question)}: {chosen}"[:400]
+        decision = Fact(
+            kind=FactKind.DECISION,
+            subject=stance_subject(text),
+            text=text,
+            status="user",
+            start=at,
+            end=at + len(answer),
+        )
+        found.append(decision)
+    remember(found, memo, memo.prompts, question)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A text of the user, taken apart once."""
+
+    text: str
+    sentences: tuple[Sentence, ...]
+    """In the user's own words."""
+    questions: tuple[str, ...]
+    """Of the model, which the text may answer."""
+    answers: bool
+    """Whether it does: it neither asks, nor reports an error, nor pastes output."""
+    items: dict[str, str]
+    """Its answers by number."""
+
+    @classmethod
+    def of(cls, text: str, questions: list[str]) -> _Said:
+        quoted = [match.span() for match in _QUOTED.finditer(text)] if '"' in text or "\u201c" in text else []
+        own = tuple(
+            sentence
+            for sentence in sentences(text, own_words(text), wrapped=True)
+            if not any(low <= sentence.start < high and sentence.end <= high + 3 for low, high in quoted)
+        )
+        items = answers_by_number(text) if questions else {}
+        asks = bool(own) and own[-1].text.rstrip("*_\"') ").endswith("?") and not items
+        reports = not own or any(_REPORTS.search(s.text.lower().replace("\u2019", "'")) for s in own[:4])
+        return cls(text, own, tuple(questions), bool(questions) and not asks and (bool(items) or not reports), items)
+
+    def settles(self, sentence: Sentence) -> bool:
+        """Whether the sentence, by its place alone, is an answer that decides something."""
+        if not self.answers or sentence.text[0] == "/" or sentence.text.endswith("?"):
+            return False
+        if self.items:
+            head = sentence.text[:60]
+            return len(sentence.text) <= _MAX_ANSWER_CHARS and any(
+                " ".join(head.split()) in item or item in sentence.text for item in self.items.values()
+            )
+        if len(self.sentences) > _MAX_ANSWER_SENTENCES or len(sentence.text) > 80:
+            return False
+        return sentence is self.sentences[0] and not _OWN_DOING.search(sentence.text.lower().replace("\u2019", "'"))
+
+
+_QUOTED = LazyPattern(r"\"[^\"]{12,1000}\"|\u201c[^\u201d]{12,1000}\u201d")
+_REPORTS = LazyPattern(
+    r"\b(?:errors?|exception|traceback|fails?|failed|failing|crash\w*|broken|doesn'?t work|not working|nothing happens|"
+    r"still getting)\b"
+)
+_OWN_DOING = LazyPattern(
+    r"^(?:[\W_]|ok(?:ay)?|yes|yep|yeah|and|but|so|all g|hmm|wait)*(?:let me|i'?ll|i will|i'?m|i am|i need|i ran|i see|"
+    r"i get|i got|i just|i think you|looks like|there'?s|when i|can you|could you|how|what|why|where|please (?:check|look))\b"
+)
 
 
 def _choice(text: str, memo: Memo) -> list[Fact]:
@@ -82,40 +156,43 @@ def _choice(text: str, memo: Memo) -> list[Fact]:
     chosen = memo.choices.get(match[1]) if match else None
     if chosen is None:
         return []
+    note = f"chosen: {chosen}"[:400]
     return [
-        Fact(kind=FactKind.DECISION, text=text.strip(), status="user", end=len(text), note=f"chosen: {chosen}"[:400])
+        Fact(
+            kind=FactKind.DECISION,
+            subject=stance_subject(note),
+            text=text.strip(),
+            status="user",
+            end=len(text),
+            note=note,
+        )
     ]
 
 
-def _said_by_user(text: str, at: int, memo: Memo, asked: bool) -> list[Fact]:
-    chosen = _choice(text, memo)
+_NUMBER = LazyPattern(r"(?:option |number |no\.? ?|#)?(\d{1,2})[.)!]?", re.IGNORECASE)
+
+
+def _said_by_user(said: _Said, at: int, memo: Memo) -> list[Fact]:
+    chosen = _choice(said.text, memo)
     if chosen:
         return chosen
-    found: list[Fact] = []
-    counts = {FactKind.CONSTRAINT: 0, FactKind.CORRECTION: 0, FactKind.DECISION: 0}
-    language = language_of(text)
+    language = language_of(said.text)
     is_later = memo.prompts > 0 or memo.replies > 0
-    for sentence in sentences(text):
-        for fact in _of_sentence(sentence, language, is_later, asked):
-            counts[fact.kind] += 1
-            if counts[fact.kind] <= MAX_RULES:
-                found.append(_with_revoked(fact, sentence, memo))
-        over = taken_back(sentence.text, memo) if is_later else ()
-        if over and found and found[-1].start == sentence.start:
-            found[-1] = replace(found[-1], closes=found[-1].closes + over)
-        elif over:
-            found.append(_quote(FactKind.CORRECTION, sentence, "", over))
-        if is_later and is_revocation(sentence) and not any(f.start == sentence.start for f in found[-3:]):
-            closes = _revoked(sentence, memo)
-            if closes:
-                found.append(_quote(FactKind.CORRECTION, sentence, "", closes))
+    found: list[Fact] = []
+    corrected = False
+    is_plan = _PLAN_PROMPT.search(said.text) is not None
+    for sentence in said.sentences:
+        if is_plan and not _ORDERS.match(sentence.text):
+            continue
+        facts = _of_sentence(sentence, language, is_later, said, corrected)
+        corrected = corrected or any(fact.kind is FactKind.CORRECTION for fact in facts)
+        found += _with_taken_back(facts, sentence, memo, is_later)
+    if memo.refused and is_later and not corrected:
+        found += _correction_by_nature(said)
+    found = _limited(found)
     if at:
         found = [replace(fact, start=fact.start + at, end=fact.end + at) for fact in found]
-    for kind, count in counts.items():
-        if count > MAX_RULES:
-            last = max(i for i, fact in enumerate(found) if fact.kind is kind)
-            found[last] = replace(found[last], note=f"{count - MAX_RULES} more in this prompt")
-    values, more = values_in(text)
+    values, more = values_in(said.text)
     found += [
         Fact(kind=FactKind.VALUE, subject=v.text[:400], text=v.line, start=v.start + at, end=v.end + at) for v in values
     ]
@@ -124,18 +201,83 @@ def _said_by_user(text: str, at: int, memo: Memo, asked: bool) -> list[Fact]:
     return found
 
 
-def _of_sentence(sentence: Sentence, language: Language, is_later: bool, asked: bool) -> list[Fact]:
+_ORDERS = LazyPattern(
+    r"[\W_]*(?:never|always|do not|don['\u2019]?t|only|you must|must|make sure|ensure|avoid|no |please|use |it must|it should|keep )",
+    re.IGNORECASE,
+)
+"""How a rule begins in a plan that is handed over; the rest of it describes."""
+
+
+def _correction_by_nature(said: _Said) -> list[Fact]:
+    """What is said right after a refusal or an interrupt corrects, however it is worded; but "go on" does not."""
+    first = next((s for s in said.sentences if not is_bare(s.text) and not s.text.endswith("?")), None)
+    return [_quote(FactKind.CORRECTION, first, "")] if first is not None and len(first.text) <= 400 else []
+
+
+def _limited(found: list[Fact]) -> list[Fact]:
+    """At most ``MAX_RULES`` of a kind; the last one says how many more there were."""
+    kept: list[Fact] = []
+    counts: dict[FactKind, int] = {}
+    last: dict[FactKind, int] = {}
+    for fact in found:
+        counts[fact.kind] = counts.get(fact.kind, 0) + 1
+        if counts[fact.kind] <= MAX_RULES:
+            last[fact.kind] = len(kept)
+            kept.append(fact)
+    for kind, count in counts.items():
+        if count > MAX_RULES:
+            kept[last[kind]] = replace(kept[last[kind]], note=f"{count - MAX_RULES} more in this prompt")
+    return kept
+
+
+_EXPECTED = LazyPattern(r"(?:it|this|that|they) should\b", re.IGNORECASE)
+
+
+def _of_sentence(sentence: Sentence, language: Language, is_later: bool, said: _Said, corrected: bool) -> list[Fact]:
     found = []
     rule = rule_of(sentence, language)
-    if rule:
+    expected = corrected and rule == "require" and _EXPECTED.match(sentence.text) is not None
+    if rule and not expected:
         found.append(_quote(FactKind.CONSTRAINT, sentence, rule))
-    if is_later and is_correction(sentence, language):
+    if is_later and (expected or is_correction(sentence, language)):
         found.append(_quote(FactKind.CORRECTION, sentence, ""))
-    if is_later and (
-        is_user_decision(sentence) or (asked and not found and len(sentence.text) <= 80 and sentence.text[0] != "/")
-    ):
-        found.append(_quote(FactKind.DECISION, sentence, "user"))
+    if is_later:
+        found += _decided(sentence, said, bool(found))
     return found
+
+
+def _decided(sentence: Sentence, said: _Said, is_else: bool) -> list[Fact]:
+    """What the sentence settles; ``is_else``: it is a rule or correction already."""
+    if is_bare(sentence.text) or sentence.text.endswith("?"):
+        offered = accepted(said.questions[0], sentence.text) if said.answers and len(said.questions) == 1 else ""
+        if not offered or sentence is not said.sentences[0] or sentence.text.endswith("?"):
+            return []
+        return [replace(_quote(FactKind.DECISION, sentence, "user"), subject=stance_subject(offered), text=offered)]
+    if said.answers and len(said.questions) == 1 and sentence is said.sentences[0] and points_back(sentence.text):
+        offered = accepted(said.questions[0], sentence.text)
+        if offered:
+            return [replace(_quote(FactKind.DECISION, sentence, "user"), subject=stance_subject(offered), text=offered)]
+    plain = sentence.text.lower().replace("\u2019", "'")
+    if _TASK_TALK.search(plain) and not _CHOOSES.search(plain):
+        return []
+    if (
+        is_user_decision(sentence)
+        or (not is_else and said.settles(sentence))
+        or (said.items and said.settles(sentence))
+    ):
+        return [_quote(FactKind.DECISION, sentence, "user")]
+    return []
+
+
+_TASK_TALK = LazyPattern(
+    r"\b(?:let'?s|please|go ahead and|now|we can|you can) (?:now |also |just |first )*(?:work on|start|begin|move on|continue|"
+    r"look|see|check|commit|push|test|try|run|write|implement|go forward|proceed|get started|make (?:a|an|some|a few|another|"
+    r"more|one more)|add|create|build|fix)\b"
+)
+"""An order of work, which settles no choice."""
+_CHOOSES = LazyPattern(
+    r"\b(?:option|approach|variant|alternative|instead|rather|go with|use|keep|skip|stick|drop|switch)\b|\bchanged my mind"
+)
 
 
 def _quote(kind: FactKind, sentence: Sentence, status: str, closes: tuple[Closes, ...] = ()) -> Fact:
@@ -152,14 +294,22 @@ def _quote(kind: FactKind, sentence: Sentence, status: str, closes: tuple[Closes
     )
 
 
-def _with_revoked(fact: Fact, sentence: Sentence, memo: Memo) -> Fact:
-    """``fact`` closing the rules its sentence takes back; a rule is remembered so that it can be taken back."""
-    closes: tuple[Closes, ...] = ()
+def _with_taken_back(facts: list[Fact], sentence: Sentence, memo: Memo, is_later: bool) -> list[Fact]:
+    """``facts`` of a sentence, which also close what it takes back; its rules are remembered for the same."""
+    rules = [fact.subject for fact in facts if fact.kind is FactKind.CONSTRAINT]
+    over = taken_back(sentence.text, memo) if is_later else ()
     if memo.rules and is_revocation(sentence):
-        closes = _revoked(sentence, memo, besides=fact.subject)
-    if fact.kind is FactKind.CONSTRAINT:
-        memo.keep_rule(fact.subject, telling_words(sentence.text))
-    return replace(fact, closes=fact.closes + closes) if closes else fact
+        over += _revoked(sentence, memo, besides=rules[0] if rules else "")
+    for subject in rules:
+        memo.keep_rule(subject, telling_words(sentence.text))
+    if not over:
+        return facts
+    if not facts and is_revocation(sentence):
+        return [_quote(FactKind.CORRECTION, sentence, "", over)]
+    if not facts:
+        memo.over += over
+        return []
+    return [replace(facts[0], closes=facts[0].closes + over), *facts[1:]]
 
 
 def _revoked(sentence: Sentence, memo: Memo, besides: str = "") -> tuple[Closes, ...]:
@@ -175,55 +325,58 @@ def _revoked(sentence: Sentence, memo: Memo, besides: str = "") -> tuple[Closes,
     return tuple(Closes(kind=FactKind.CONSTRAINT, subject=subject) for subject in gone)
 
 
-def _pasted_errors(text: str) -> list[Fact]:
-    """Error lines the user pasted."""
-    errors, _ = error_lines(text, showing=False, failed=False)
-    return [
-        Fact(kind=FactKind.ERROR, subject="prompt", text=e.text, status="open", start=e.start, end=e.end, note=e.where)
-        for e in errors
-        if _PASTED.search(e.text)
-    ]
-
-
-_PASTED = LazyPattern(
-    r"^\S*(?:Error|Exception|ERR!|error(?:\[\w+\]| TS\d+)?):? \S|^fatal: |^panic: |command not found$|^E  |"
-    r"\bHTTP [45]\d\d|No such file or directory$|^npm (?:ERR!|error)|:\d+:\d+:? (?:- )?error\b"
+PASTED_SUBJECT = "prompt"
+_NAMED_RUN = LazyPattern(
+    r"\b(?:run|ran|running|do|did|doing|execut\w+|try|tried|typed?|use[d]?|start(?:ed)?|call(?:ed)?)\W{1,3}"
+    r"((?:make|npm|yarn|pnpm|bun|cargo|go|just|docker|docker-compose|pytest|python3?|node|npx|uv|poetry|mvn|gradle|dotnet|"
+    r"rails|rake|mix|deno|php|composer|terraform|kubectl)(?: [\w./:=-]+){0,5})"
 )
 
 
-def plan_facts(text: str, status: str, start: int, end: int) -> list[Fact]:
-    """The plan (subject ``plan``), and each of its steps (``plan step N``), which a newer plan replaces."""
-    found = [
+def _of_errors(text: str, before: RunKey | None, memo: Memo) -> list[Fact]:
+    """Error lines the user pasted: open until the run they came of succeeds, or the user says that it works.
+
+    ``before``: the run of the pasted errors before, which is this one's where the prompt names none.
+    """
+    errors = pasted_errors(text)
+    if not errors:
+        return []
+    named = _NAMED_RUN.search(text)
+    segments = [s for s in parse(named[1]) if s.words] if named else []
+    memo.keep_error(PASTED_SUBJECT, run_key(segments[-1]) if segments else before or (PASTED_SUBJECT, ()))
+    return [
         Fact(
-            kind=FactKind.PLAN,
-            subject="plan",
-            text=text[:20_000],
-            status=status,
-            start=start,
-            end=end,
-            closes=(Closes(kind=FactKind.PLAN),),
+            kind=FactKind.ERROR,
+            subject=PASTED_SUBJECT,
+            text=e.text,
+            status="open",
+            start=e.start,
+            end=e.end,
+            note=e.where,
         )
+        for e in errors
     ]
-    steps = list(_STEP.finditer(text))
-    headings = [step for step in steps if step[0].startswith("#")]
-    chosen = headings if len(headings) >= 2 else steps
-    for number, step in enumerate(chosen[:MAX_STEPS], 1):
-        line = step[0].strip()
-        at = start + step.start() + len(step[0]) - len(step[0].lstrip())
-        placed = (at, at + len(line)) if end else (0, 0)
-        found.append(
-            Fact(
-                kind=FactKind.PLAN,
-                subject=f"plan step {number}",
-                text=line,
-                status=status,
-                start=placed[0],
-                end=placed[1],
-            )
-        )
-    if len(chosen) > MAX_STEPS:
-        found[-1] = replace(found[-1], note=f"{len(chosen) - MAX_STEPS} more steps")
-    return found
+
+
+_WORKS = LazyPattern(
+    r"\b(?:it|that|this|everything|all)(?:'s| is| are)? (?:now |all |finally )*(?:works?(?: now| great| fine| well| "
+    r"perfectly)?|worked|working|fixed|resolved|good now|passing|did the trick)\b|^(?:\W|great|ok|nice|perfect)*(?:works|"
+    r"fixed|worked|all good)\b|\b(?:errors?|issue|problem|bug|crash) (?:is|are) (?:now )?(?:gone|fixed|resolved)\b|"
+    r"\b(?:moved? on to|now (?:i get|there'?s)|got) (?:another|a (?:different|new)) error\b"
+)
+_BUT = LazyPattern(r"\b(?:not|n't|if|once|until|make sure|should|still)\b|n't\b")
+
+
+def _works_again(said: _Said, memo: Memo) -> tuple[Closes, ...]:
+    """Pasted errors that the user says to be over."""
+    if PASTED_SUBJECT not in memo.errors:
+        return ()
+    for sentence in said.sentences:
+        text = sentence.text.lower().replace("\u2019", "'")
+        if not text.endswith("?") and _WORKS.search(text) and not _BUT.search(text):
+            del memo.errors[PASTED_SUBJECT]
+            return (Closes(kind=FactKind.ERROR, subject=PASTED_SUBJECT),)
+    return ()
 
 
 def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:
@@ -239,8 +392,11 @@ def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:
         found[-1] = replace(found[-1], note=f"{len(decisions) - MAX_DECISIONS} more in this reply")
     if not is_main:
         return found
+    over = tuple(c for fact in found for c in replaced_by_model(fact.text, memo))
+    if over:
+        found[0] = replace(found[0], closes=found[0].closes + over)
     remember(found, memo, memo.prompts)
-    found += _plan_in_reply(text)
+    found += plan_in_reply(text)
     for match in _PULL_REQUEST.finditer(text):
         found.append(
             Fact(
@@ -276,16 +432,3 @@ _PULL_REQUEST = LazyPattern(
     r"merge_requests)/\d+)",
     re.IGNORECASE,
 )
-
-
-def _plan_in_reply(text: str) -> list[Fact]:
-    """A numbered plan under a heading that says so."""
-    if "plan" not in text and "Plan" not in text:
-        return []
-    heading = _PLAN_HEADING.search(text)
-    if heading is None:
-        return []
-    body = text[heading.start() :]
-    if len(_STEP.findall(body)) < 3:
-        return []
-    return plan_facts(body, "proposed", heading.start(), len(text))

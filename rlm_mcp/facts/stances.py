@@ -64,6 +64,7 @@ _TAKEN_BACK = lazy(
     r"(?P<scrap>[^,.;\n]{2,120})",
     r"\b(?:no longer (?:want|need|do|use|using|going with)|not (?:doing|using|going with)) (?P<longer>[^,.;\n]{2,120})",
     r"\b(?:instead of|rather than|in place of) (?P<instead>[^,.;\n]{2,80})",
+    r"\b(?:should|use|want|put|take|have|make|be)\b[^.;\n]{2,80}[ ,]not (?:in )?(?:an? |the )?(?P<contrast>[^,.;\n]{3,30})(?=[,.;]|$)",
     r"\b(?:switch|move|migrate|change|go)(?:ing)? (?:[\w`'-]+ ){0,6}?(?:away )?from (?P<source>[^,.;\n]{2,60}?) to\b",
     r"\b(?:don'?t|do not) (?:want|need) (?P<unwanted>[^,.;\n]{2,80}?) (?:any ?more|after all)\b",
 )
@@ -73,6 +74,19 @@ _SECOND_THOUGHT = lazy(
     r"\binstead[.!]?$",
 )
 _CUT = LazyPattern(r" (?:so that|so|because|since|when|if|and then|as|it|this|that|until)\b")
+
+
+def replaced_by_model(text: str, memo: Memo) -> tuple[Closes, ...]:
+    """Decisions that the model says to leave for others: "I'll switch from X to Y"."""
+    if not memo.decided or " from " not in text:
+        return ()
+    match = _SWITCH.search(text.lower().replace("\u2019", "'"))
+    return taken_back(f"switch from {match['left']} to", memo) if match else ()
+
+
+_SWITCH = LazyPattern(
+    r"\b(?:i|we)(?:'ll| will|'m going to| am going to) (?:[\w-]+ ){0,3}?from (?P<left>[^,.;\n]{2,60}?) to\b"
+)
 
 
 def taken_back(text: str, memo: Memo) -> tuple[Closes, ...]:

@@ -117,12 +117,34 @@ _PREFER = lazy(
     r"\b(?:i|we|i'd|we'd|would|strongly) (?:\w+ )?prefer\b|^(?:please )?prefer\b|\bpreferabl[ye]\b|\bideally\b|"
     r"\bi'?d (?:rather|love)\b|\bi would (?:rather|love|like it)\b|\bwould rather\b|\bmy preference\b",
     r"\bif possible\b|\bi (?:do|also|really|still|only|just) (?:really )?want\b(?! to (?:know|ask|see|understand|"
-    r"check))|(?<!what )(?<!if )(?<!when )\bi want\b(?! (?:you )?to (?:know|ask|see|understand|check|push|commit))|"
+    r"check))|(?<!what )(?<!if )(?<!when )\bi want\b(?! (?:you )?to (?!use|keep|avoid|be able|have|support|stay|only|always|never|"
+    r"make sure|stick|preserve|limit|minimi[sz]e|leave|prefer))|"
     r"\bwhat i want is\b|\bi need (?:it|this|that|the|a|an|all|to (?:use|be able|support|keep|have))\b",
-    r"(?:^|[,;:] |\b(?:please|and|but|also) )try (?:not )?to\b|\bnice to have\b|\bas (?:simple|small|short|few|little|"
+    r"(?:^|[,;:] |\b(?:please|and|but|also) )try (?:not to|to (?:avoid|keep|use|stick|minimi[sz]e|be|limit|preserve|prefer|"
+    r"reuse|follow|stay|make|have|not|only|always))\b|\bnice to have\b|\bas (?:simple|small|short|few|little|"
     r"fast|minimal|concise|"
     r"close) as possible\b|\bi like (?:it|the|to|when)\b",
 )
+_DONE_WELL = lazy(
+    r"^(?:[\W_]|and |please |also )*make sure (?:that )?(?:this|that|it|everything|all of (?:this|it))(?:'s| is| are)? "
+    r"(?:all )?(?:implemented|works?|working|functional|done|fixed|correct|complete|included)\b",
+    r"^there should be an? \w",
+)
+"""Words of a rule that only ask for this one thing, done well."""
+_BUILD = lazy(
+    r"^(?:[\W_]|ok(?:ay)?,? |so |now |then |please |can you |could you |let'?s |i want (?:you )?to |before [^,]{1,60}, )*"
+    r"(?:make|create|write|build|implement|generate|ingest)(?: me)? (?:an?|some|another|the)\b(?!.*\b(?:must|never|always|only|"
+    r"not|n't|no|without|at (?:least|most)|instead)\b)(?!.*n't\b)(?!.*\d)"
+)
+_SPECIFIES = lazy(
+    r"\bfor now,? .{0,60}\b(?:no|only|just|have|keep|skip|use|without)\b|\blet'?s only\b|\bmake it so (?:that )?there (?:is|are|"
+    r"should be) no\b|\bno other \w+ than\b|\bpurely (?:for|an?|visual|cosmetic|internal|decorative)\b|"
+    r"\bthis is only for\b|\blet'?s have .{3,80}\binstead of\b",
+    r"\b(?:each|every|all|any|per) (?:[\w-]+ ){1,6}(?:has|have|gets?|takes?|lasts?|is|are|costs?|stays?|expires?|runs?) "
+    r"(?:[\w-]+ ){0,5}\d[\d.,]* ?(?:ms|s|sec\w*|min\w*|hours?|days?|%|px|kb|mb|gb|requests?|retries|attempts|items|rows|"
+    r"columns|lines|characters|times)(?![\w-])(?! (?:ago|old))",
+)
+"""Specifications: what something is, for now or exactly."""
 _QUESTION_OPENING = lazy(
     r"^(?:[\W_]|and |but |so |also |hmm,? |ok(?:ay)?,? )*(?:why|what|what's|how|where|who|which|when|is|are|was|were|"
     r"does|did|do|should|have|has|isn'?t|aren'?t|doesn'?t|didn'?t|don'?t you|would it|wouldn'?t|am i|any idea|"
@@ -154,13 +176,17 @@ def rule_of(sentence: Sentence, language: Language) -> str:
 def _rule_of_english(text: str) -> str:
     if text.endswith("?") and (_QUESTION_OPENING.match(text) or not _ASKED_TO.search(text)):
         return ""
+    if _DONE_WELL.match(text):
+        return ""
     imperative = _IMPERATIVE.match(text) is not None
     if _FORBID.search(text) or (imperative and _WITHOUT.search(text)) or _demanded_without(text):
         return "forbid"
     if _PREFER.search(text):
         return "prefer"
-    if _UNSURE.search(text):
+    if _UNSURE.search(text) or _BUILD.match(text):
         return ""
+    if _SPECIFIES.search(text):
+        return "require"
     standing = _REQUIRE.search(text) or _STANDING_VERB.match(text) or _SHORT_ORDER.search(text)
     bounded = (imperative or _DEMAND.search(text)) and (_BOUND.search(text) or _LASTING.search(text))
     return "require" if standing or bounded else ""
@@ -209,7 +235,11 @@ _CORRECTION = lazy(
     r"\btoo (?:complex|complicated|verbose|long|slow|much|many|big|small|generic|wide|narrow|aggressive|early|late|"
     r"noisy|clever)\b|\bi'?m not sure (?:if|that|about|why)\b|\b(?:crash|hang|freez|break)(?:s|es|ing)\b",
     r"\b(?:is|are|was|were|looks?|seems?) (?:wrong|incorrect|not (?:correct|right|true)|misleading|outdated|"
-    r"unnecessary|overkill|off|broken)\b|\bmisunderst\w+|\bto \w+ not \w+\b|\bnot \w+ to \w+\b|\binstead of (?:what i|"
+    r"unnecessary|overkill|off|broken)\b|\b(?:doesn'?t|does not|don'?t|didn'?t|did not) (?:look|seem|sound|feel)\b|"
+    r"\bchanged my mind\b|\bnothing (?:happens|changed|shows|works)\b|\bi (?:still )?(?:don'?t|do not|can'?t|cannot) see\b|"
+    r"\bshould still\b|\b(?:last|previous|latest) (?:change|edit|commit|version) (?:\w+ )?(?:removed|broke|messed|undid|lost|"
+    r"deleted|reverted)\b|\bmess(?:ed|es) up\b|\bstill getting\b|\(?\bcurrently,|\bi want\b.*[ ,]not \w|"
+    r"\bmisunderst\w+|\bto \w+ not \w+\b|\bnot \w+ to \w+\b|\binstead of (?:what i|"
     r"doing what|the way i)\b|\bthat broke\b|\bbroke the\b|\bregress\w+",
 )  # fmt: skip
 
@@ -223,9 +253,12 @@ def is_correction(sentence: Sentence, language: Language) -> bool:
     if sentence.heading or text[0] == "|":
         return False
     text = _plain(text)
+    if text.endswith("?") and _ASKED_TO.match(text) and not _STATED_WRONG.search(text):
+        return False
     return bool(_CORRECTION.search(text) or _SHORT_ORDER.search(text))
 
 
+_STATED_WRONG = lazy(r"\b(?:wrong|undo|revert|fix|still|not|n't)\b|n't\b")
 _REVOKE = lazy(
     r"^(?:[\W_]|and |but |so |ok(?:ay)?,? |actually,? |please )*(?:forget|ignore|drop|scrap|disregard|never ?mind|"
     r"scratch)\b(?! (?:errors?|warnings?|case|whitespace|files?|the (?:tests?|warnings?|errors?|file)))",
@@ -259,7 +292,7 @@ _DECISION = lazy(
     r"\b(?:i|we)(?:'ve| have)? (?:decided|chose|chosen|opted|settled|picked)\b|\b(?:i'?m|we'?re|i am|we are) (?:going|"
     r"sticking) (?:with|for)\b|\b(?:going|sticking) with\b|\bopt(?:ed|ing)? for\b",
     r"\blet'?s (?:go with|use|keep|stick|switch|not|skip|drop)\b|\b(?:i|we)(?:'ll| will| should)(?: just| simply|"
-    r" instead| therefore| now| keep| not)* (?:go with|keep|stick|switch to|skip|avoid|leave|default to|rely on|opt|"
+    r" instead| therefore| now| keep| not)* (?:go with|keep|stick|switch (?:\w+ ){0,2}(?:to|from)|skip|avoid|leave|default to|rely on|opt|"
     r"treat|model|fall back|replace|not)\b",
     rf"\b(?:i|we)(?:'ll| will|'m going to|'m| am)(?: just| simply| also)* {_DO}\b.*{_BECAUSE}|\b(?:i'm|we're|i am|"
     rf"we are)(?: just| simply| also)* \w+ing\b.*\b(?:because|instead of|rather than|since)\b|\b(?:because|since|"
@@ -326,14 +359,20 @@ def is_decision(sentence: Sentence, hints: tuple[str, ...] = _DECISION_NEEDLES) 
     text = _plain(text)
     if not any(needle in text for needle in hints):
         return False
+    if _SUPPOSES.match(text) and not _WILL.search(text):
+        return False
     return bool(_DECISION.search(text)) and not _ROUTINE.search(text)
+
+
+_SUPPOSES = lazy(r"(?:[\W_]|so |and |but |also )*(?:even )?if\b")
+_WILL = lazy(r"\b(?:i|we)(?:'ll| will|'m| am|'ve| have)\b|\blet'?s\b|\brecommend|\bdecid|\broot cause\b")
 
 
 _USER_DECISION = lazy(
     r"^(?:yes|yeah|yep|yup|sure|agreed)[,.! ]+(?:\w+ ){0,3}(?:do|go|use|let|please|implement|proceed|that|option|"
     r"with|it|both|all|keep)\b|^(?:ok(?:ay)?|right|correct|perfect|great|good|fine)[,.! ]+(?:then )?(?:go|use|do (?:it|"
     r"that|both|all)|proceed|keep|let'?s go)\b|\bgo (?:with|for|ahead)\b|"
-    r"\bgoing with\b|\blet'?s (?:go with|use|do|keep|not|stick|make|skip|drop|switch)\b",
+    r"\bgoing with\b|\blet'?s (?:go with|use|do|keep|not|stick|make|skip|drop|switch|have|leave)\b|\blet'?s .{3,80} instead\b",
     r"\b(?:option|approach|choice|variant|alternative|number|solution) (?:#? ?\d+|[a-d])\b|^(?:\d{1,2}|[a-d])[.!)]?$|"
     r"\b(?:i|we)(?:'ve| have)? (?:decided|chose|picked|opted|settled)\b|\b(?:i|we)(?:'ll| will|"
     r"'?re going to| are going to) (?:use|go with|keep|stick|switch|drop)\b",
