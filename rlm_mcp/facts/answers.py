@@ -60,10 +60,12 @@ def is_bare(text: str) -> bool:
 
 _OFFER = lazy(
     r"^(?:\W|(?:so|and|or|also|otherwise|alternatively|if not|ok(?:ay)?),? )*(?:do you )?(?:want|would you like|should|"
-    r"shall|can|could|may|are you ok(?:ay)? with|is it ok(?:ay)? (?:if|to))(?: (?:me|i|we|us))?(?: to)? (?P<what>.+?)\?",
+    r"shall|can|could|may|are you ok(?:ay)? with|is it ok(?:ay)? (?:if|to))(?: (?:me|i|we|"
+    r"us))?(?: to)? (?P<what>.+?)\?",
 )
 _ROUTINE_OFFER = lazy(
-    r"^commit\b|^(?:continue|proceed|go ahead|start|run|do|try|begin|move on|push|implement)(?: (?:it|that|this|these|now|"
+    r"^commit\b|^(?:continue|proceed|go ahead|start|run|do|try|begin|move on|push|implement)(?: (?:it|that|this|"
+    r"these|now|"
     r"with (?:it|that|this)|the changes|ahead|on))*$"
 )
 

@@ -190,6 +190,8 @@ def _of_read(action: FileRead, memo: Memo) -> Fact:
 def _of_todos(action: TodoUpdate, memo: Memo) -> list[Fact]:
     found: list[Fact] = []
     named: set[str] = set()
+    said_before = [Closes(kind=FactKind.TODO, subject=subject) for subject in memo.pending]
+    memo.pending = {}
     for todo in action.todos:
         named.add(todo.todo_id)
         before = memo.todos.get(todo.todo_id)
@@ -198,6 +200,8 @@ def _of_todos(action: TodoUpdate, memo: Memo) -> list[Fact]:
             continue
         memo.keep_todo(todo.todo_id, text, todo.status.value)
         found.append(Fact(kind=FactKind.TODO, subject=todo.todo_id[:400], text=text[:2_000], status=todo.status.value))
+    if said_before and found:
+        found[0] = replace(found[0], closes=(*found[0].closes, *said_before))
     if action.whole_list:
         found = _close_todos(found, [todo_id for todo_id in memo.todos if todo_id not in named], memo)
     return found
@@ -266,10 +270,13 @@ _REFUSED = LazyPattern(
 """How the result of a call begins that the user refused or broke off: it never ran, and is no error."""
 
 
+_FURTHER = LazyPattern(r", (?:prompt|content|old_string|description|timeout|subagent_type)=")
+
+
 def _of_refusal(subject: str, says_why: bool, memo: Memo) -> list[Fact]:
     """That the user refused the call; what they say next corrects."""
     memo.refused = not says_why
-    what = subject.removeprefix("command=").removeprefix("file_path=")
+    what = _FURTHER.split(subject.removeprefix("command=").removeprefix("file_path=").removeprefix("description="))[0]
     return [Fact(kind=FactKind.CORRECTION, text=f"refused: {what}")] if what != "ExitPlanMode" else []
 
 

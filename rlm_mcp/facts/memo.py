@@ -36,6 +36,8 @@ class Memo:
     """Number -> entry of the last list of the latest reply."""
     todos: dict[str, list[str]] = field(default_factory=dict)
     """Id -> [text, status]."""
+    pending: dict[str, list[str]] = field(default_factory=dict)
+    """Subject of each thing a reply named as left to do, where no todo tool is used -> its telling words."""
     tests: dict[str, RunKey] = field(default_factory=dict)
     """Subject of each current test outcome -> its run."""
     counted: dict[str, list[str]] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Memo:
         memo.decided = {k: v for k, v in _lists(state.get("decided")).items() if len(v) >= 3}
         memo.undone = (_count(state.get("undone_at", -1)), _count(state.get("undone")))
         memo.counted = {k: v for k, v in _lists(state.get("counted")).items() if len(v) == 2 and v[1].isdigit()}
+        memo.pending = _lists(state.get("pending"))
         memo.noise = _lists(state.get("noise"))
         memo.lone = {k: v for k, v in _mapping(state.get("lone")).items() if isinstance(v, str)}
         memo.cures = {k: v for k, v in _mapping(state.get("cures")).items() if isinstance(v, str)}
@@ -109,6 +112,7 @@ class Memo:
             "undone_at": self.undone[0],
             "undone": self.undone[1],
             "counted": {key: list(value) for key, value in self.counted.items()},
+            "pending": {key: list(value) for key, value in self.pending.items()},
             "noise": {key: list(value) for key, value in self.noise.items()},
             "lone": dict(self.lone),
             "cures": dict(self.cures),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 class LazyPattern:
     """A regular expression with the methods of ``re.Pattern`` that are used here. Compiled at the first call of one."""
 
-    __slots__ = ("_flags", "_text", "findall", "finditer", "fullmatch", "match", "search", "sub")
+    __slots__ = ("_flags", "_text", "findall", "finditer", "fullmatch", "match", "search", "split", "sub")
 
     findall: Callable[..., list[str]]
     """As ``re.Pattern``'s; so the others."""
@@ -17,6 +17,7 @@ class LazyPattern:
     fullmatch: Callable[..., re.Match[str] | None]
     match: Callable[..., re.Match[str] | None]
     search: Callable[..., re.Match[str] | None]
+    split: Callable[..., list[str]]
     sub: Callable[..., str]
 
     def __init__(self, text: str, flags: int = 0) -> None:
@@ -28,7 +29,7 @@ class LazyPattern:
         if name.startswith("_"):
             raise AttributeError(name)
         pattern = re.compile(self._text, self._flags)
-        for method in ("findall", "finditer", "fullmatch", "match", "search", "sub"):
+        for method in ("findall", "finditer", "fullmatch", "match", "search", "split", "sub"):
             setattr(self, method, getattr(pattern, method))
         return object.__getattribute__(self, name)
 

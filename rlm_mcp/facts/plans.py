@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
+from rlm_mcp.facts.memo import Memo
 from rlm_mcp.facts.patterns import LazyPattern
-from rlm_mcp.facts.stances import stance_subject
+from rlm_mcp.facts.stances import stance_subject, telling_words
 
 MAX_STEPS = 60
 """Steps taken of one plan."""
@@ -45,7 +46,7 @@ _ITEM = LazyPattern(r"^[ \t]{0,3}(?:[-*]|\d{1,2}[.)])[ \t]+([^\n]+)", re.MULTILI
 
 
 def plan_facts(text: str, status: str, start: int, end: int) -> list[Fact]:
-    """The plan (subject ``plan``) and its steps (``plan step N``), which a newer plan replaces; if accepted, what it decides."""
+    """The plan (``plan``) and its steps (``plan step N``), which a newer plan replaces; what it decides, if accepted."""
     found = [
         Fact(
             kind=FactKind.PLAN,
@@ -173,3 +174,63 @@ def plan_in_reply(text: str) -> list[Fact]:
     if len(_STEP.findall(body)) < 3 and (_STEP.search(body) or len(_BULLET.findall(body)) < 3):
         return []
     return plan_facts(body, "proposed", heading.start(), len(text))
+
+
+_PENDING = LazyPattern(
+    r"^(?:[-*] |#{1,4} )?\**(?:pending|to-?dos?|remaining(?: work| tasks| items)?|still to do|left to do|what'?s left|"
+    r"not (?:yet )?done(?: yet)?)\**:\**[ \t]*(?P<same>[^\n]*)$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_DONE = LazyPattern(r"\b(?:done|added|created|completed?|finished|implemented|wrote|written|fixed|exported|updated)\b")
+MAX_PENDING = 12
+_OPEN = frozenset({"pending", "in_progress"})
+
+
+def pending_in_reply(text: str, memo: Memo) -> list[Fact]:
+    """What a reply names as left to do while no todo is open in the todo tool; a newer list replaces it."""
+    if ":" not in text or any(status in _OPEN for _, status in memo.todos.values()):
+        return []
+    match = _PENDING.search(text)
+    if match is None:
+        return _finished(text, memo)
+    items = [(match["same"], match.start("same"))] if match["same"].strip() else []
+    if not items:
+        block_end = text.find("\n\n", match.end() + 1)
+        stop = len(text) if block_end < 0 else block_end
+        items = [(item[1], item.start(1)) for item in _ITEM.finditer(text, match.end(), stop)]
+    closes = tuple(Closes(kind=FactKind.TODO, subject=subject) for subject in memo.pending)
+    found: list[Fact] = []
+    memo.pending = {}
+    for said, at in items[:MAX_PENDING]:
+        text_of = said.strip()
+        if len(text_of) < 4 or text_of.lower().startswith(("none", "nothing", "n/a")):
+            continue
+        subject = f"said: {text_of.lower()}"[:400]
+        memo.pending[subject] = sorted(telling_words(text_of))[:12]
+        found.append(
+            Fact(
+                kind=FactKind.TODO,
+                subject=subject,
+                text=text_of[:400],
+                status="pending",
+                start=at,
+                end=at + len(text_of),
+            )
+        )
+    if found and closes:
+        found[0] = replace(found[0], closes=tuple(c for c in closes if c.subject not in memo.pending))
+    return found
+
+
+def _finished(text: str, memo: Memo) -> list[Fact]:
+    """Pending things that a reply says to be done."""
+    if not memo.pending:
+        return []
+    said = text.lower()
+    words = telling_words(said) if _DONE.search(said) else set()
+    gone = [s for s, known in memo.pending.items() if known and len(words & set(known)) >= max(2, len(known) // 2)]
+    found = []
+    for subject in gone:
+        del memo.pending[subject]
+        found.append(Fact(kind=FactKind.TODO, subject=subject, text=subject.removeprefix("said: "), status="completed"))
+    return found

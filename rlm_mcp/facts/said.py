@@ -11,7 +11,7 @@ from rlm_mcp.facts.languages import Language, language_of
 from rlm_mcp.facts.memo import Memo
 from rlm_mcp.facts.pasted import own_words, pasted_errors
 from rlm_mcp.facts.patterns import LazyPattern
-from rlm_mcp.facts.plans import plan_facts, plan_in_reply
+from rlm_mcp.facts.plans import pending_in_reply, plan_facts, plan_in_reply
 from rlm_mcp.facts.prose import Sentence, closing_questions, listed, sentences
 from rlm_mcp.facts.runs import RunKey, run_key
 from rlm_mcp.facts.shell import parse
@@ -111,19 +111,24 @@ class _Said:
     """Whether it does: it neither asks, nor reports an error, nor pastes output."""
     items: dict[str, str]
     """Its answers by number."""
+    own: list[tuple[int, int]]
+    """Spans of the text that the user worded."""
 
     @classmethod
     def of(cls, text: str, questions: list[str]) -> _Said:
         quoted = [match.span() for match in _QUOTED.finditer(text)] if '"' in text or "\u201c" in text else []
+        spans = own_words(text)
         own = tuple(
             sentence
-            for sentence in sentences(text, own_words(text), wrapped=True)
+            for sentence in sentences(text, spans, wrapped=True)
             if not any(low <= sentence.start < high and sentence.end <= high + 3 for low, high in quoted)
         )
         items = answers_by_number(text) if questions else {}
         asks = bool(own) and own[-1].text.rstrip("*_\"') ").endswith("?") and not items
         reports = not own or any(_REPORTS.search(s.text.lower().replace("\u2019", "'")) for s in own[:4])
-        return cls(text, own, tuple(questions), bool(questions) and not asks and (bool(items) or not reports), items)
+        return cls(
+            text, own, tuple(questions), bool(questions) and not asks and (bool(items) or not reports), items, spans
+        )
 
     def settles(self, sentence: Sentence) -> bool:
         """Whether the sentence, by its place alone, is an answer that decides something."""
@@ -146,7 +151,8 @@ _REPORTS = LazyPattern(
 )
 _OWN_DOING = LazyPattern(
     r"^(?:[\W_]|ok(?:ay)?|yes|yep|yeah|and|but|so|all g|hmm|wait)*(?:let me|i'?ll|i will|i'?m|i am|i need|i ran|i see|"
-    r"i get|i got|i just|i think you|looks like|there'?s|when i|can you|could you|how|what|why|where|please (?:check|look))\b"
+    r"i get|i got|i just|i think you|looks like|there'?s|when i|can you|could you|how|what|why|where|"
+    r"please (?:check|look))\b"
 )
 
 
@@ -161,7 +167,7 @@ def _choice(text: str, memo: Memo) -> list[Fact]:
         Fact(
             kind=FactKind.DECISION,
             subject=stance_subject(note),
-            text=text.strip(),
+            text=f"{text.strip()} {chosen}",
             status="user",
             end=len(text),
             note=note,
@@ -192,7 +198,7 @@ def _said_by_user(said: _Said, at: int, memo: Memo) -> list[Fact]:
     found = _limited(found)
     if at:
         found = [replace(fact, start=fact.start + at, end=fact.end + at) for fact in found]
-    values, more = values_in(said.text)
+    values, more = values_in(said.text, said.own)
     found += [
         Fact(kind=FactKind.VALUE, subject=v.text[:400], text=v.line, start=v.start + at, end=v.end + at) for v in values
     ]
@@ -202,7 +208,8 @@ def _said_by_user(said: _Said, at: int, memo: Memo) -> list[Fact]:
 
 
 _ORDERS = LazyPattern(
-    r"[\W_]*(?:never|always|do not|don['\u2019]?t|only|you must|must|make sure|ensure|avoid|no |please|use |it must|it should|keep )",
+    r"[\W_]*(?:never|always|do not|don['\u2019]?t|only|you must|must|make sure|ensure|avoid|no |please|use |"
+    r"it must|it should|keep )",
     re.IGNORECASE,
 )
 """How a rule begins in a plan that is handed over; the rest of it describes."""
@@ -270,13 +277,16 @@ def _decided(sentence: Sentence, said: _Said, is_else: bool) -> list[Fact]:
 
 
 _TASK_TALK = LazyPattern(
-    r"\b(?:let'?s|please|go ahead and|now|we can|you can) (?:now |also |just |first )*(?:work on|start|begin|move on|continue|"
-    r"look|see|check|commit|push|test|try|run|write|implement|go forward|proceed|get started|make (?:a|an|some|a few|another|"
+    r"\b(?:let'?s|please|go ahead and|now|we can|you can) (?:now |also |just |first )*(?:work on|start|begin|"
+    r"move on|continue|"
+    r"look|see|check|commit|push|test|try|run|write|implement|go forward|proceed|get started|make (?:a|an|some|"
+    r"a few|another|"
     r"more|one more)|add|create|build|fix)\b"
 )
 """An order of work, which settles no choice."""
 _CHOOSES = LazyPattern(
-    r"\b(?:option|approach|variant|alternative|instead|rather|go with|use|keep|skip|stick|drop|switch)\b|\bchanged my mind"
+    r"\b(?:option|approach|variant|alternative|instead|rather|go with|use|keep|skip|stick|drop|switch)\b|"
+    r"\bchanged my mind"
 )
 
 
@@ -360,7 +370,8 @@ def _of_errors(text: str, before: RunKey | None, memo: Memo) -> list[Fact]:
 
 _WORKS = LazyPattern(
     r"\b(?:it|that|this|everything|all)(?:'s| is| are)? (?:now |all |finally )*(?:works?(?: now| great| fine| well| "
-    r"perfectly)?|worked|working|fixed|resolved|good now|passing|did the trick)\b|^(?:\W|great|ok|nice|perfect)*(?:works|"
+    r"perfectly)?|worked|working|fixed|resolved|good now|passing|did the trick)\b|^(?:\W|great|ok|nice|"
+    r"perfect)*(?:works|"
     r"fixed|worked|all good)\b|\b(?:errors?|issue|problem|bug|crash) (?:is|are) (?:now )?(?:gone|fixed|resolved)\b|"
     r"\b(?:moved? on to|now (?:i get|there'?s)|got) (?:another|a (?:different|new)) error\b"
 )
@@ -397,6 +408,7 @@ def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:
         found[0] = replace(found[0], closes=found[0].closes + over)
     remember(found, memo, memo.prompts)
     found += plan_in_reply(text)
+    found += pending_in_reply(text, memo)
     for match in _PULL_REQUEST.finditer(text):
         found.append(
             Fact(

@@ -64,7 +64,8 @@ _TAKEN_BACK = lazy(
     r"(?P<scrap>[^,.;\n]{2,120})",
     r"\b(?:no longer (?:want|need|do|use|using|going with)|not (?:doing|using|going with)) (?P<longer>[^,.;\n]{2,120})",
     r"\b(?:instead of|rather than|in place of) (?P<instead>[^,.;\n]{2,80})",
-    r"\b(?:should|use|want|put|take|have|make|be)\b[^.;\n]{2,80}[ ,]not (?:in )?(?:an? |the )?(?P<contrast>[^,.;\n]{3,30})(?=[,.;]|$)",
+    r"\b(?:should|use|want|put|take|have|make|be)\b[^.;\n]{2,80}[ ,]not (?:in )?(?:an? |"
+    r"the )?(?P<contrast>[^,.;\n]{3,30})(?=[,.;]|$)",
     r"\b(?:switch|move|migrate|change|go)(?:ing)? (?:[\w`'-]+ ){0,6}?(?:away )?from (?P<source>[^,.;\n]{2,60}?) to\b",
     r"\b(?:don'?t|do not) (?:want|need) (?P<unwanted>[^,.;\n]{2,80}?) (?:any ?more|after all)\b",
 )

@@ -92,23 +92,30 @@ _VALUE = lazy(
     rf"(?!\d[\d,_]*(?:\.\d+)?\s?-?{_UNITS}(?![\w-]))"
     r"(?P<bare>\d[\d,_]*(?:\.\d+)?)\b(?![.)]\s))",
     r"(?P<long>(?<![\w.#/-])\d{3,}(?![\w/-]|\.\d))",
-    r"(?P<mention>(?<![\w@.])@[A-Za-z][\w/-]+)",
+    r"(?P<mention>(?<![\w@.])@[A-Za-z~./][\w./~-]*\w)",
 )
 _VALUE_IN_CODE = lazy(_URL, _EMAIL, _PATH, _UUID, _HOST, _ENV)
 _IN_TRACE = lazy(r"at \S+ ?\(?\S+:\d+|at <?\w+>? \(|File \"[^\"]+\", line \d")
 """A line of a pasted stack trace: its names are not what the user gave."""
 _STRIPPED = ".,;:!?*"
+_QUOTES = frozenset({"quote", "curly", "corner", "guillemet", "low", "single"})
+_TRIMMED = frozenset({*_QUOTES, "named", "mention", "labelled", "identifier"})
+MAX_QUOTED_WORDS = 8
+"""A longer quotation is a sentence, no name."""
 _NO_IDENTIFIER = frozenset({
     "GitHub", "JavaScript", "TypeScript", "LaTeX", "YouTube", "iOS", "macOS", "OpenAI", "ChatGPT", "README", "DevOps",
     "PostgreSQL", "MongoDB", "GraphQL",
 })  # fmt: skip
 
 
-def values_in(text: str) -> tuple[list[Value], int]:
-    """(the distinct values in ``text``, those in prose first, how many were left out over the limit)."""
+def values_in(text: str, own: list[tuple[int, int]] | None = None) -> tuple[list[Value], int]:
+    """(the distinct values in ``text``, those in prose first, how many were left out over the limit).
+
+    ``own``: the parts of the prose that the user worded; all of it by default.
+    """
     found: dict[str, Value] = {}
     spans = outside_code(text)
-    for start, end in spans:
+    for start, end in spans if own is None else own:
         _collect(_VALUE.finditer(text, start, end), text, found)
     at = 0
     for start, end in [*spans, (len(text), len(text))]:
@@ -128,6 +135,10 @@ def _collect(matches: Iterator[re.Match[str]], text: str, found: dict[str, Value
         if kind in {"url", "path", "host"}:
             value = _without_end(value)
         value = value.strip()
+        if kind in _TRIMMED and value.rstrip(_STRIPPED):
+            value = value.rstrip(_STRIPPED)
+        if kind in _QUOTES and value.count(" ") >= MAX_QUOTED_WORDS:
+            continue
         if kind == "slash" and begin and text[begin - 1] not in "\n ":
             continue
         if (len(value) < 2 and kind not in {"number", "tick"}) or value in _NO_IDENTIFIER or not value:

@@ -117,10 +117,12 @@ _PREFER = lazy(
     r"\b(?:i|we|i'd|we'd|would|strongly) (?:\w+ )?prefer\b|^(?:please )?prefer\b|\bpreferabl[ye]\b|\bideally\b|"
     r"\bi'?d (?:rather|love)\b|\bi would (?:rather|love|like it)\b|\bwould rather\b|\bmy preference\b",
     r"\bif possible\b|\bi (?:do|also|really|still|only|just) (?:really )?want\b(?! to (?:know|ask|see|understand|"
-    r"check))|(?<!what )(?<!if )(?<!when )\bi want\b(?! (?:you )?to (?!use|keep|avoid|be able|have|support|stay|only|always|never|"
+    r"check))|(?<!what )(?<!if )(?<!when )\bi want\b(?! (?:you )?to (?!use|keep|avoid|be able|have|support|stay|"
+    r"only|always|never|"
     r"make sure|stick|preserve|limit|minimi[sz]e|leave|prefer))|"
     r"\bwhat i want is\b|\bi need (?:it|this|that|the|a|an|all|to (?:use|be able|support|keep|have))\b",
-    r"(?:^|[,;:] |\b(?:please|and|but|also) )try (?:not to|to (?:avoid|keep|use|stick|minimi[sz]e|be|limit|preserve|prefer|"
+    r"(?:^|[,;:] |\b(?:please|and|but|also) )try (?:not to|to (?:avoid|keep|use|stick|minimi[sz]e|be|limit|"
+    r"preserve|prefer|"
     r"reuse|follow|stay|make|have|not|only|always))\b|\bnice to have\b|\bas (?:simple|small|short|few|little|"
     r"fast|minimal|concise|"
     r"close) as possible\b|\bi like (?:it|the|to|when)\b",
@@ -132,16 +134,21 @@ _DONE_WELL = lazy(
 )
 """Words of a rule that only ask for this one thing, done well."""
 _BUILD = lazy(
-    r"^(?:[\W_]|ok(?:ay)?,? |so |now |then |please |can you |could you |let'?s |i want (?:you )?to |before [^,]{1,60}, )*"
-    r"(?:make|create|write|build|implement|generate|ingest)(?: me)? (?:an?|some|another|the)\b(?!.*\b(?:must|never|always|only|"
+    r"^(?:[\W_]|ok(?:ay)?,? |so |now |then |please |can you |could you |let'?s |i want (?:you )?to |"
+    r"before [^,]{1,60}, )*"
+    r"(?:make|create|write|build|implement|generate|ingest)(?: me)? (?:an?|some|another|the)\b(?!.*\b(?:must|"
+    r"never|always|only|"
     r"not|n't|no|without|at (?:least|most)|instead)\b)(?!.*n't\b)(?!.*\d)"
 )
 _SPECIFIES = lazy(
-    r"\bfor now,? .{0,60}\b(?:no|only|just|have|keep|skip|use|without)\b|\blet'?s only\b|\bmake it so (?:that )?there (?:is|are|"
+    r"\bfor now,? .{0,60}\b(?:no|only|just|have|keep|skip|use|without)\b|\blet'?s only\b|"
+    r"\bmake it so (?:that )?there (?:is|are|"
     r"should be) no\b|\bno other \w+ than\b|\bpurely (?:for|an?|visual|cosmetic|internal|decorative)\b|"
     r"\bthis is only for\b|\blet'?s have .{3,80}\binstead of\b",
-    r"\b(?:each|every|all|any|per) (?:[\w-]+ ){1,6}(?:has|have|gets?|takes?|lasts?|is|are|costs?|stays?|expires?|runs?) "
-    r"(?:[\w-]+ ){0,5}\d[\d.,]* ?(?:ms|s|sec\w*|min\w*|hours?|days?|%|px|kb|mb|gb|requests?|retries|attempts|items|rows|"
+    r"\b(?:each|every|all|any|per) (?:[\w-]+ ){1,6}(?:has|have|gets?|takes?|lasts?|is|are|costs?|stays?|expires?|"
+    r"runs?) "
+    r"(?:[\w-]+ ){0,5}\d[\d.,]* ?(?:ms|s|sec\w*|min\w*|hours?|days?|%|px|kb|mb|gb|requests?|retries|attempts|"
+    r"items|rows|"
     r"columns|lines|characters|times)(?![\w-])(?! (?:ago|old))",
 )
 """Specifications: what something is, for now or exactly."""
@@ -174,9 +181,8 @@ def rule_of(sentence: Sentence, language: Language) -> str:
 
 
 def _rule_of_english(text: str) -> str:
-    if text.endswith("?") and (_QUESTION_OPENING.match(text) or not _ASKED_TO.search(text)):
-        return ""
-    if _DONE_WELL.match(text):
+    asks = text.endswith("?") and (_QUESTION_OPENING.match(text) or not _ASKED_TO.search(text))
+    if asks or _DONE_WELL.match(text):
         return ""
     imperative = _IMPERATIVE.match(text) is not None
     if _FORBID.search(text) or (imperative and _WITHOUT.search(text)) or _demanded_without(text):
@@ -185,11 +191,9 @@ def _rule_of_english(text: str) -> str:
         return "prefer"
     if _UNSURE.search(text) or _BUILD.match(text):
         return ""
-    if _SPECIFIES.search(text):
-        return "require"
     standing = _REQUIRE.search(text) or _STANDING_VERB.match(text) or _SHORT_ORDER.search(text)
     bounded = (imperative or _DEMAND.search(text)) and (_BOUND.search(text) or _LASTING.search(text))
-    return "require" if standing or bounded else ""
+    return "require" if standing or bounded or _SPECIFIES.search(text) else ""
 
 
 def _demanded_without(text: str) -> bool:
@@ -236,8 +240,10 @@ _CORRECTION = lazy(
     r"noisy|clever)\b|\bi'?m not sure (?:if|that|about|why)\b|\b(?:crash|hang|freez|break)(?:s|es|ing)\b",
     r"\b(?:is|are|was|were|looks?|seems?) (?:wrong|incorrect|not (?:correct|right|true)|misleading|outdated|"
     r"unnecessary|overkill|off|broken)\b|\b(?:doesn'?t|does not|don'?t|didn'?t|did not) (?:look|seem|sound|feel)\b|"
-    r"\bchanged my mind\b|\bnothing (?:happens|changed|shows|works)\b|\bi (?:still )?(?:don'?t|do not|can'?t|cannot) see\b|"
-    r"\bshould still\b|\b(?:last|previous|latest) (?:change|edit|commit|version) (?:\w+ )?(?:removed|broke|messed|undid|lost|"
+    r"\bchanged my mind\b|\bnothing (?:happens|changed|shows|works)\b|\bi (?:still )?(?:don'?t|do not|can'?t|"
+    r"cannot) see\b|"
+    r"\bshould still\b|\b(?:last|previous|latest) (?:change|edit|commit|version) (?:\w+ )?(?:removed|broke|messed|"
+    r"undid|lost|"
     r"deleted|reverted)\b|\bmess(?:ed|es) up\b|\bstill getting\b|\(?\bcurrently,|\bi want\b.*[ ,]not \w|"
     r"\bmisunderst\w+|\bto \w+ not \w+\b|\bnot \w+ to \w+\b|\binstead of (?:what i|"
     r"doing what|the way i)\b|\bthat broke\b|\bbroke the\b|\bregress\w+",
@@ -292,7 +298,8 @@ _DECISION = lazy(
     r"\b(?:i|we)(?:'ve| have)? (?:decided|chose|chosen|opted|settled|picked)\b|\b(?:i'?m|we'?re|i am|we are) (?:going|"
     r"sticking) (?:with|for)\b|\b(?:going|sticking) with\b|\bopt(?:ed|ing)? for\b",
     r"\blet'?s (?:go with|use|keep|stick|switch|not|skip|drop)\b|\b(?:i|we)(?:'ll| will| should)(?: just| simply|"
-    r" instead| therefore| now| keep| not)* (?:go with|keep|stick|switch (?:\w+ ){0,2}(?:to|from)|skip|avoid|leave|default to|rely on|opt|"
+    r" instead| therefore| now| keep| not)* (?:go with|keep|stick|switch (?:\w+ ){0,2}(?:to|from)|skip|avoid|"
+    r"leave|default to|rely on|opt|"
     r"treat|model|fall back|replace|not)\b",
     rf"\b(?:i|we)(?:'ll| will|'m going to|'m| am)(?: just| simply| also)* {_DO}\b.*{_BECAUSE}|\b(?:i'm|we're|i am|"
     rf"we are)(?: just| simply| also)* \w+ing\b.*\b(?:because|instead of|rather than|since)\b|\b(?:because|since|"
@@ -372,7 +379,8 @@ _USER_DECISION = lazy(
     r"^(?:yes|yeah|yep|yup|sure|agreed)[,.! ]+(?:\w+ ){0,3}(?:do|go|use|let|please|implement|proceed|that|option|"
     r"with|it|both|all|keep)\b|^(?:ok(?:ay)?|right|correct|perfect|great|good|fine)[,.! ]+(?:then )?(?:go|use|do (?:it|"
     r"that|both|all)|proceed|keep|let'?s go)\b|\bgo (?:with|for|ahead)\b|"
-    r"\bgoing with\b|\blet'?s (?:go with|use|do|keep|not|stick|make|skip|drop|switch|have|leave)\b|\blet'?s .{3,80} instead\b",
+    r"\bgoing with\b|\blet'?s (?:go with|use|do|keep|not|stick|make|skip|drop|switch|have|leave)\b|"
+    r"\blet'?s .{3,80} instead\b",
     r"\b(?:option|approach|choice|variant|alternative|number|solution) (?:#? ?\d+|[a-d])\b|^(?:\d{1,2}|[a-d])[.!)]?$|"
     r"\b(?:i|we)(?:'ve| have)? (?:decided|chose|picked|opted|settled)\b|\b(?:i|we)(?:'ll| will|"
     r"'?re going to| are going to) (?:use|go with|keep|stick|switch|drop)\b",

@@ -384,7 +384,7 @@ def test_a_number_chooses_from_the_list() -> None:
     """The entry it names is kept with it."""
     facts = _current([_reply("1. Fix the bug\n2. All of the above\n\nWhich one?"), _prompt("2")])
     (choice,) = _of(facts, FactKind.DECISION)
-    assert (choice.text, choice.status, choice.note) == ("2", "user", "chosen: All of the above")
+    assert (choice.text, choice.status, choice.note) == ("2 All of the above", "user", "chosen: All of the above")
 
 
 def test_a_question_put_by_a_tool_has_its_answer() -> None:
