@@ -21,7 +21,7 @@ from rlm_mcp.verbs.search import MODES, SCOPES, search
 @which_session
 @click.option("--kind", default="", metavar="KIND", help="Only this kind: prompt, reply, call, result, edit, error ...")
 @click.option("--turns", default="", metavar="N[-M]", help="Only these turns.")
-@click.option("--scope", type=click.Choice(SCOPES), default="lineage", show_default=True, help="Where to look.")
+@click.option("--scope", type=click.Choice(SCOPES), default="session", show_default=True, help="Where to look.")
 @click.option("--mode", type=click.Choice(MODES), default="auto", show_default=True, help="How to take the query.")
 @click.option("--max-tokens", type=click.IntRange(100, 20_000), default=None, help="Size of the answer.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Lines to pass over: the next page.")

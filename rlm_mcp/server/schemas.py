@@ -67,8 +67,9 @@ TOOLS = (
             "turns": {"type": "string", "description": 'only these turns: "4" or "3-9"'},
             "scope": {
                 "type": "string",
-                "enum": ["lineage", "session", "project", "all"],
-                "description": "lineage (default): this session and what it continues; project: all of this folder",
+                "enum": ["session", "lineage", "project", "all"],
+                "description": "session (default): this one and what it continues; lineage: before /clear too; project: all "
+                "of this folder",
             },
             "mode": {"type": "string", "enum": ["auto", "words", "phrase", "regex"]},
             "max_tokens": {**_MAX_TOKENS, "maximum": 20_000, "description": "size of the answer; default 1000"},

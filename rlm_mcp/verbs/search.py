@@ -26,7 +26,7 @@ from rlm_mcp.verbs.digest import digest
 from rlm_mcp.verbs.query import Question, TypedQuery, content_words, understand
 
 MODES = ("auto", "words", "phrase", "regex")
-SCOPES = ("lineage", "session", "project", "all")
+SCOPES = ("session", "lineage", "project", "all")
 MIN_TOKENS, MAX_TOKENS = 100, 20_000
 _PROMPT_TURNS = 5
 _COVERED = 0.6
@@ -72,7 +72,7 @@ def search(  # noqa: PLR0913  # the tool's own parameters
     *,
     kind: str = "",
     turns: str = "",
-    scope: str = "lineage",
+    scope: str = "session",
     mode: str = "auto",
     max_tokens: int | None = None,
     offset: int = 0,
@@ -82,7 +82,8 @@ def search(  # noqa: PLR0913  # the tool's own parameters
     Args:
         kind: only Events of this EventKind, or (typed) the Facts of this FactKind.
         turns: ``"4"``, ``"3-9"``; empty for all.
-        scope: ``lineage`` (this Session and what it came out of), ``session``, ``project`` (its folder's), ``all``.
+        scope: ``session`` (this one and what it continues by resume, fork or compaction), ``lineage`` (what came before
+            a /clear too), ``project`` (its folder's), ``all``.
         mode: ``auto`` understands typed questions, "quoted phrases" and /patterns/; the others say it outright.
         offset: how many lines or hits to pass over (for the next page).
 
@@ -135,10 +136,10 @@ def _only(kind: str, turns: str) -> index.Only:
 
 
 def _scope(store: Store, session: SessionRow, scope: str) -> list[ScopePart]:
+    if scope == "session":
+        return sessions.continued(store, session)
     if scope == "lineage":
         return sessions.lineage(store, session)
-    if scope == "session":
-        return [ScopePart(session=session, max_seq=session.events)]
     if scope == "project":
         return sessions.of_project(store, session)
     if scope == "all":
@@ -356,7 +357,9 @@ class _Search:
         return lambda width: f"t{event.turn} {event.kind}{tool}: {snippet(text, words, min(width, 500))} {ref}"
 
     def _nothing(self, why: str) -> SearchAnswer:
-        return self._finished([why], [], 0, is_cut=False)
+        before = len(sessions.lineage(self.store, self.parts[0].session)) - len(self.parts)
+        hint = f"; {before} earlier before /clear: scope=lineage" if before > 0 else ""
+        return self._finished([why + hint], [], 0, is_cut=False)
 
     def _answer(self, lines: list[str], shown: Sequence[sets.Item | Hit], total: int, *, is_cut: bool) -> SearchAnswer:
         hits = [

@@ -41,7 +41,7 @@ def test_arguments_come_back_with_their_types() -> None:
     [
         (SEARCH, {}, "needs 'query'"),
         (SEARCH, {"query": 3}, "query is 3"),
-        (SEARCH, {"query": "x", "scope": "world"}, "lineage, session, project, all"),
+        (SEARCH, {"query": "x", "scope": "world"}, "session, lineage, project, all"),
         (SEARCH, {"query": "x", "offset": -1}, "0 or more"),
         (SEARCH, {"query": "x", "offset": True}, "offset is True"),
         (READ, {"ref": "e1", "max_tokens": 1.5}, "100 to 100,000"),

@@ -419,16 +419,30 @@ def test_the_lineage_is_searched_and_its_refs_carry_the_key(store: Store, tmp_pa
     """A resume, a fork, a compaction and a /clear alike: what came before is one search away."""
     parent, child = _chain(store, tmp_path, link)
     for query in ("ACME-200 loader", '"ACME-200"', "which commands failed"):
-        answer = search(store, child, query, max_tokens=3_000)
+        answer = search(store, child, query, scope="lineage", max_tokens=3_000)
         assert answer.total > 0
         keyed = [hit.ref for hit in answer.hits if hit.ref.startswith(f"{parent.key}.")]
         assert keyed
         for ref in refs_of(answer):
             read(store, child, ref)
         assert all(not hit.ref.startswith(f"{parent.key}.") for hit in search(store, parent, query).hits)
-    assert search(store, child, '"ACME-200"', scope="session").total == 0
     assert search(store, parent, '"make export"').total == 0
     assert search(store, child, '"make export"').total == 1
+
+
+def test_what_a_session_continues_is_searched_unasked(store: Store, tmp_path: Path):
+    """A fork reaches its parent by default."""
+    _parent, child = _chain(store, tmp_path, LinkKind.FORK)
+    assert search(store, child, '"ACME-200"').total > 0
+
+
+def test_a_clear_begins_anew_and_says_what_was_before(store: Store, tmp_path: Path):
+    """A cleared conversation is not mixed into the new one; that it is there is said."""
+    _parent, child = _chain(store, tmp_path, LinkKind.CLEAR)
+    answer = search(store, child, '"ACME-200"')
+    assert answer.total == 0
+    assert "scope=lineage" in answer.text
+    assert search(store, child, "which commands failed").total == 0
 
 
 def test_a_forks_parent_ends_where_the_fork_began(store: Store, tmp_path: Path):
