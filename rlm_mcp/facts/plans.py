@@ -46,7 +46,7 @@ _ITEM = LazyPattern(r"^[ \t]{0,3}(?:[-*]|\d{1,2}[.)])[ \t]+([^\n]+)", re.MULTILI
 
 
 def plan_facts(text: str, status: str, start: int, end: int) -> list[Fact]:
-    """The plan (``plan``) and its steps (``plan step N``), which a newer plan replaces; what it decides, if accepted."""
+    """The plan (``plan``) and its steps (``plan step N``), which a newer one replaces; what an accepted one decides."""
     found = [
         Fact(
             kind=FactKind.PLAN,
@@ -188,9 +188,9 @@ _OPEN = frozenset({"pending", "in_progress"})
 
 def pending_in_reply(text: str, memo: Memo) -> list[Fact]:
     """What a reply names as left to do while no todo is open in the todo tool; a newer list replaces it."""
-    if ":" not in text or any(status in _OPEN for _, status in memo.todos.values()):
+    if any(status in _OPEN for _, status in memo.todos.values()):
         return []
-    match = _PENDING.search(text)
+    match = _PENDING.search(text) if ":" in text else None
     if match is None:
         return _finished(text, memo)
     items = [(match["same"], match.start("same"))] if match["same"].strip() else []

@@ -9,12 +9,11 @@ from rlm_mcp.facts.answers import accepted, answers_by_number, is_bare, matched,
 from rlm_mcp.facts.kinds import Closes, Fact, FactKind
 from rlm_mcp.facts.languages import Language, language_of
 from rlm_mcp.facts.memo import Memo
-from rlm_mcp.facts.pasted import own_words, pasted_errors
+from rlm_mcp.facts.pasted import own_words, pasted_spans
 from rlm_mcp.facts.patterns import LazyPattern
 from rlm_mcp.facts.plans import pending_in_reply, plan_facts, plan_in_reply
 from rlm_mcp.facts.prose import Sentence, closing_questions, listed, sentences
-from rlm_mcp.facts.runs import RunKey, run_key
-from rlm_mcp.facts.shell import parse
+from rlm_mcp.facts.reported import PASTED_SUBJECT, errors_reported, works_again
 from rlm_mcp.facts.stances import remember, replaced_by_model, stance_subject, taken_back, telling_words, undone_turn
 from rlm_mcp.facts.values import values_in
 from rlm_mcp.facts.wording import decision_hints, is_correction, is_decision, is_revocation, is_user_decision, rule_of
@@ -49,8 +48,8 @@ def facts_of_prompt(text: str, memo: Memo) -> list[Fact]:
         found += plan_facts(text, "accepted", 0, len(text))
     found += _said_by_user(said, 0, memo)
     before = memo.errors.get(PASTED_SUBJECT)
-    closes = undone_turn(text, memo) + _works_again(said, memo)
-    found += _of_errors(text, before, memo)
+    closes = undone_turn(text, memo) + works_again(said.sentences, memo)
+    found += errors_reported(text, before, memo)
     if memo.over:
         found[0] = replace(found[0], closes=found[0].closes + memo.over)
         memo.over = ()
@@ -125,7 +124,11 @@ class _Said:
         )
         items = answers_by_number(text) if questions else {}
         asks = bool(own) and own[-1].text.rstrip("*_\"') ").endswith("?") and not items
-        reports = not own or any(_REPORTS.search(s.text.lower().replace("\u2019", "'")) for s in own[:4])
+        reports = (
+            not own
+            or bool(pasted_spans(text))
+            or any(_REPORTS.search(s.text.lower().replace("\u2019", "'")) for s in own[:4])
+        )
         return cls(
             text, own, tuple(questions), bool(questions) and not asks and (bool(items) or not reports), items, spans
         )
@@ -333,61 +336,6 @@ def _revoked(sentence: Sentence, memo: Memo, besides: str = "") -> tuple[Closes,
     for subject in gone:
         del memo.rules[subject]
     return tuple(Closes(kind=FactKind.CONSTRAINT, subject=subject) for subject in gone)
-
-
-PASTED_SUBJECT = "prompt"
-_NAMED_RUN = LazyPattern(
-    r"\b(?:run|ran|running|do|did|doing|execut\w+|try|tried|typed?|use[d]?|start(?:ed)?|call(?:ed)?)\W{1,3}"
-    r"((?:make|npm|yarn|pnpm|bun|cargo|go|just|docker|docker-compose|pytest|python3?|node|npx|uv|poetry|mvn|gradle|dotnet|"
-    r"rails|rake|mix|deno|php|composer|terraform|kubectl)(?: [\w./:=-]+){0,5})"
-)
-
-
-def _of_errors(text: str, before: RunKey | None, memo: Memo) -> list[Fact]:
-    """Error lines the user pasted: open until the run they came of succeeds, or the user says that it works.
-
-    ``before``: the run of the pasted errors before, which is this one's where the prompt names none.
-    """
-    errors = pasted_errors(text)
-    if not errors:
-        return []
-    named = _NAMED_RUN.search(text)
-    segments = [s for s in parse(named[1]) if s.words] if named else []
-    memo.keep_error(PASTED_SUBJECT, run_key(segments[-1]) if segments else before or (PASTED_SUBJECT, ()))
-    return [
-        Fact(
-            kind=FactKind.ERROR,
-            subject=PASTED_SUBJECT,
-            text=e.text,
-            status="open",
-            start=e.start,
-            end=e.end,
-            note=e.where,
-        )
-        for e in errors
-    ]
-
-
-_WORKS = LazyPattern(
-    r"\b(?:it|that|this|everything|all)(?:'s| is| are)? (?:now |all |finally )*(?:works?(?: now| great| fine| well| "
-    r"perfectly)?|worked|working|fixed|resolved|good now|passing|did the trick)\b|^(?:\W|great|ok|nice|"
-    r"perfect)*(?:works|"
-    r"fixed|worked|all good)\b|\b(?:errors?|issue|problem|bug|crash) (?:is|are) (?:now )?(?:gone|fixed|resolved)\b|"
-    r"\b(?:moved? on to|now (?:i get|there'?s)|got) (?:another|a (?:different|new)) error\b"
-)
-_BUT = LazyPattern(r"\b(?:not|n't|if|once|until|make sure|should|still)\b|n't\b")
-
-
-def _works_again(said: _Said, memo: Memo) -> tuple[Closes, ...]:
-    """Pasted errors that the user says to be over."""
-    if PASTED_SUBJECT not in memo.errors:
-        return ()
-    for sentence in said.sentences:
-        text = sentence.text.lower().replace("\u2019", "'")
-        if not text.endswith("?") and _WORKS.search(text) and not _BUT.search(text):
-            del memo.errors[PASTED_SUBJECT]
-            return (Closes(kind=FactKind.ERROR, subject=PASTED_SUBJECT),)
-    return ()
 
 
 def facts_of_reply(text: str, memo: Memo, *, is_main: bool) -> list[Fact]:

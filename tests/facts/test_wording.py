@@ -267,3 +267,67 @@ def test_questions_at_the_end_of_a_reply_are_put_to_the_user() -> None:
 def test_a_correction_in_plain_speech_is_known(text: str) -> None:
     """People are not polite to a terminal."""
     assert is_correction(_one(text), language_of(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "For now, make it so there is no AI.",
+        "Being in check has no other effect than the overlay.",
+        "This is purely for visualization.",
+        "Make it so each piece has a cooldown of 10 seconds as soon as you move it.",
+        "For now let's have the host be the white player.",
+        "Let's only do the invitation for now.",
+        "let's have the tenant in the url path instead of a header",
+        "I want to use the local icons, not unicode.",
+    ],
+)
+def test_a_specification_is_a_rule(text: str) -> None:
+    """What something is, for now or exactly."""
+    assert rule_of(_one(text), language_of(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "make a python script i can run at the end, it should take the history and export it",
+        "I want to start on the assignment.",
+        "before wrapping up, can you ingest data for another tenant, i want to verify the isolation",
+        "Try to find out what can be wrong.",
+        "Try to fix the export script for this to be the case.",
+        "Make sure this is all implemented and functional.",
+        "There should be a mode selector on the left menu.",
+        "Now I want to add the ability to pre-move.",
+        "The build takes about 3 minutes.",
+    ],
+)
+def test_a_plain_ask_is_no_rule(text: str) -> None:
+    """It is done once and over."""
+    assert rule_of(_one(text), language_of(text)) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "i changed my mind about tier 3, do the other one",
+        "Nothing happens when I press new game.",
+        "That doesn't look right.",
+        "But I don't see it in the file.",
+        "the darker highlight should still stay on",
+        "(the last change removed the highlight)",
+        "it messed up the highlight",
+        "I'm still getting an empty page",
+        "I want the local icons, not unicode",
+        "Make it stay on (currently, the green disappears)",
+        "That didn't seem to have worked.",
+    ],
+)
+def test_a_complaint_is_a_correction_without_the_word(text: str) -> None:
+    """People describe what they see."""
+    assert is_correction(_one(text), language_of(text))
+
+
+def test_a_polite_request_is_no_correction() -> None:
+    """It asks for a look."""
+    text = "ok can you do one more check and see if anything is missing?"
+    assert not is_correction(_one(text), language_of(text))
