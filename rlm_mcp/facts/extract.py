@@ -86,7 +86,7 @@ _FINISHED = LazyPattern(
 
 def _of_note(event: Event, memo: Memo) -> list[Fact]:
     """Text the user typed while the model worked; a sub-agent's end. Nothing else that the Client adds is a Fact."""
-    if event.tool == "interrupt" and not event.agent:
+    if (event.tool == "interrupt" or event.text.startswith("Turn aborted")) and not event.agent:
         memo.refused = True
     if event.tool == "queued" and not event.agent:
         return said.facts_of_queued(event.text, memo)

@@ -117,6 +117,8 @@ def _of_line(text: str, start: int, end: int) -> Iterator[Sentence]:
     for stop in _STOP.finditer(text, at, end):
         if _ABBREVIATION.search(text, max(begin, stop.start() - 12), stop.start()):
             continue
+        if text.endswith("...", begin, stop.start()) and text[stop.end() : stop.end() + 1].islower():
+            continue
         yield from _trimmed(text, begin, stop.start(), heading)
         begin = stop.end()
     yield from _trimmed(text, begin, end, heading)

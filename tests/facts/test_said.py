@@ -152,6 +152,12 @@ def test_a_clients_template_is_not_the_users_wording() -> None:
     assert [f.subject for f in facts if f.kind in {FactKind.CONSTRAINT, FactKind.VALUE}] == ["/init"]
 
 
+def test_an_ellipsis_does_not_end_a_sentence_that_goes_on() -> None:
+    """A capital letter after it does."""
+    text = "always use /api/v1/{slug}/... for everything"
+    assert _texts(_current(_prompt(text)), FactKind.CONSTRAINT) == [text]
+
+
 def test_quoted_words_are_no_rules() -> None:
     """They were said elsewhere."""
     assert (
