@@ -241,7 +241,7 @@ _CORRECTION = lazy(
     r"\b(?:is|are|was|were|looks?|seems?) (?:wrong|incorrect|not (?:correct|right|true)|misleading|outdated|"
     r"unnecessary|overkill|off|broken)\b|\b(?:doesn'?t|does not|don'?t|didn'?t|did not) (?:look|seem|sound|feel)\b|"
     r"\bchanged my mind\b|\bnothing (?:happens|changed|shows|works)\b|\bi (?:still )?(?:don'?t|do not|can'?t|"
-    r"cannot) see\b|"
+    r"cannot) see\b|\bdoesn'?t see\b|"
     r"\bshould still\b|\b(?:last|previous|latest) (?:change|edit|commit|version) (?:\w+ )?(?:removed|broke|messed|"
     r"undid|lost|"
     r"deleted|reverted)\b|\bmess(?:ed|es) up\b|\bstill getting\b|\(?\bcurrently,|\bi want\b.*[ ,]not \w|"
