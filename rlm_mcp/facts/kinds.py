@@ -15,9 +15,10 @@ class FactKind(StrEnum):
     """A standing rule of the user (must, never, only, always, prefer, don't ...). text: the sentence verbatim;
     status: ``forbid``, ``require`` or ``prefer``."""
     CORRECTION = "correction"
-    """The user says that something done or said was wrong. text: the sentence verbatim."""
+    """The user says that something done or said was wrong. text: the sentence verbatim, or ``refused: CALL``."""
     DECISION = "decision"
-    """What the model (or user) decided, and why. text: the sentence verbatim."""
+    """What the model (or user) decided, and why. subject: a digest of the text; text: the sentence verbatim, or
+    ``WHAT WAS ASKED: ANSWER`` of an answer, a choice or a plan's table row; status: ``user``, ``plan``, ``model`` ..."""
     PLAN = "plan"
     """subject: ``plan``; text: the plan; status: ``proposed``, ``accepted`` or ``rejected``. A newer one supersedes."""
     TODO = "todo"

@@ -48,7 +48,9 @@ def test_every_quote_stands_where_its_fact_says(pairs: list[tuple[Event, Fact]])
     for event, fact in pairs:
         assert 0 <= fact.start <= max(fact.end, fact.start) <= len(event.text)
         if fact.kind in _QUOTED:
-            is_composed = fact.note.startswith("chosen") or fact.text.startswith("refused: ") or ": " in fact.text
+            is_composed = fact.text.startswith("refused: ") or (
+                fact.kind is FactKind.DECISION and fact.status in {"user", "plan"}
+            )
             assert event.text[fact.start : fact.end] == fact.text or is_composed
         if fact.kind is FactKind.VALUE:
             assert event.text[fact.start : fact.end] == fact.subject
