@@ -18,7 +18,7 @@ class FactKind(StrEnum):
     """The user says that something done or said was wrong. text: the sentence verbatim, or ``refused: CALL``."""
     DECISION = "decision"
     """What the model (or user) decided, and why. subject: a digest of the text; text: the sentence verbatim, or
-    ``WHAT WAS ASKED: ANSWER`` of an answer, a choice or a table row; status: ``user``, ``plan``, ``model``, ``agent``."""
+    ``WHAT WAS ASKED: ANSWER`` of an answer, a choice or a table row; status: ``user``, ``plan``, ``model``, ..."""
     PLAN = "plan"
     """subject: ``plan``; text: the plan; status: ``proposed``, ``accepted`` or ``rejected``. A newer one supersedes."""
     TODO = "todo"
