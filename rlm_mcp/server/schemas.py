@@ -68,8 +68,8 @@ TOOLS = (
             "scope": {
                 "type": "string",
                 "enum": ["session", "lineage", "project", "all"],
-                "description": "session (default): this one and what it continues; lineage: before /clear too; project: all "
-                "of this folder",
+                "description": "session (default): this one and what it continues; lineage: before /clear too; "
+                "project: all of this folder",
             },
             "mode": {"type": "string", "enum": ["auto", "words", "phrase", "regex"]},
             "max_tokens": {**_MAX_TOKENS, "maximum": 20_000, "description": "size of the answer; default 1000"},
