@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from rlm_mcp.brief.fit import Line, fit
 from rlm_mcp.brief.lines import View
@@ -31,6 +32,9 @@ MIN_TOKENS, MAX_TOKENS = 100, 20_000
 _PROMPT_TURNS = 5
 _COVERED = 0.6
 _SNIPPET_CHARS = 220
+_WIDEST_SNIPPET = 500
+_SNIPPET_BYTES = 100_000
+"""Of an Event's text, looked at for the place to show."""
 _HITS = 40
 _FEW_HITS = 3
 _ONE_HIT = 64
@@ -346,15 +350,19 @@ class _Search:
             ref=self.view.ref(event.session_key, event.seq),
             kind=event.kind,
             turn=event.turn,
-            text=snippet(events.text_of(self.store, event, max_bytes=200_000), words, _SNIPPET_CHARS),
+            text=snippet(events.text_of(self.store, event, max_bytes=_SNIPPET_BYTES), words, _SNIPPET_CHARS),
             time=event.time,
         )
 
     def _hit_line(self, event: EventRow, words: Sequence[str]) -> Line:
-        text = events.text_of(self.store, event, max_bytes=200_000)
         ref = self.view.ref(event.session_key, event.seq)
         tool = f" {event.tool}" if event.tool else ""
-        return lambda width: f"t{event.turn} {event.kind}{tool}: {snippet(text, words, min(width, 500))} {ref}"
+
+        @cache
+        def shown() -> str:  # found once, when the line is first written, and cut to each width asked for
+            return snippet(events.text_of(self.store, event, max_bytes=_SNIPPET_BYTES), words, _WIDEST_SNIPPET)
+
+        return lambda width: f"t{event.turn} {event.kind}{tool}: {one_line(shown(), width)} {ref}"
 
     def _nothing(self, why: str) -> SearchAnswer:
         before = len(sessions.lineage(self.store, self.parts[0].session)) - len(self.parts)
