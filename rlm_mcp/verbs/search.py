@@ -39,8 +39,8 @@ _HITS = 40
 _FEW_HITS = 3
 _ONE_HIT = 64
 """Tokens kept for Events that hold the words, whatever the digests take."""
-_PLACES = 80
-"""Places of a pattern written out at most in one answer."""
+_PLACE_TOKENS = 20
+"""A place takes no less in an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,7 +329,7 @@ class _Search:
         page = admitted[self.offset :]
         lines: list[Line] = []
         hits: list[Hit] = []
-        for hit in page[:_PLACES]:
+        for hit in page[: self.budget // _PLACE_TOKENS]:
             event = events.event_row(self.store, hit.session, hit.seq)
             around = events.around(self.store, event, hit.start, hit.end)
             ref = self.view.ref(event.session_key, event.seq, f":{hit.start}-{hit.end}")
