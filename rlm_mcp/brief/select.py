@@ -70,6 +70,7 @@ def _facts(
 ) -> Section:
     found = [row for kind in kinds for row in material.facts.get(kind, ())]
     rows = list({row.text or row.subject: row for row in found}.values())
+    rows.sort(key=lambda row: _stands_in_an_ask(row, material))  # those give way first when room is short
     said_twice = len(found) - len(rows)
     return Section(
         title=title,
@@ -78,6 +79,12 @@ def _facts(
         total=max(len(rows), sum(material.totals.get(kind, 0) for kind in kinds) - said_twice),
         share=share,
         narrowest=narrowest,
+    )
+
+
+def _stands_in_an_ask(row: FactRow, material: Material) -> bool:
+    return any(
+        row.text in ask.text for ask in (material.first_ask, material.latest_ask) if ask is not None and row.text
     )
 
 
