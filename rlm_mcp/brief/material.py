@@ -36,8 +36,7 @@ class LatestEvent:
     kind: str
     tool: str
     text: str
-    """Its beginning and end where it is long (see ``whole_bytes``)."""
-    whole_bytes: int
+    """Whole, or its beginning and end with what is left out counted between them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

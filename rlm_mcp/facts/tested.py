@@ -75,10 +75,11 @@ def _closed(key: RunKey, echoed: RunKey, outcome: Outcome, memo: Memo) -> tuple[
     still = {failing.name[:400] for failing in outcome.failing}
     subject = subject_of(key)
     total = outcome.passed + outcome.failed
+    runs = {key, echoed}
     older = [
         name
         for name, old in memo.tests.items()
-        if name != subject and (covers(key, old) or covers(echoed, old) or _is_wider(key, outcome, name, memo))
+        if name != subject and (any(covers(run, old) for run in runs) or _is_wider(key, outcome, name, memo))
     ]
     gone = [memo.tests[name] for name in older]
     settled = [

@@ -42,11 +42,6 @@ def is_from_mod(arguments: Sequence[str]) -> bool:
     return Moment.COMPACT in arguments[1:]
 
 
-def empty(arguments: Sequence[str], reason: str) -> bytes:
-    """A valid reply that changes nothing."""
-    return decline_reply(reason) if is_from_mod(arguments) else EMPTY
-
-
 def _client(arguments: Sequence[str]) -> Client:
     name = arguments[0] if arguments else ""
     try:

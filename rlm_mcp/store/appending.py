@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rlm_mcp.events import Event, EventKind, Payload, SessionNews, Skip
 from rlm_mcp.store import facts, log
@@ -224,25 +224,7 @@ class _Writer:
         return turn
 
     def _fact(self, growing: _Growing, seq: int, turn: int, agent: str, event: Event, new: NewFact) -> None:
-        row = new.row
-        stored = facts.FactRow(
-            session=growing.id,
-            seq=seq,
-            turn=turn,
-            kind=row.kind,
-            subject=row.subject,
-            text=row.text,
-            status=row.status,
-            start=row.start,
-            end=row.end,
-            exit_code=row.exit_code,
-            seconds=row.seconds,
-            added=row.added,
-            removed=row.removed,
-            note=row.note,
-            agent=agent,
-            time=event.time,
-        )
+        stored = replace(new.row, session=growing.id, seq=seq, turn=turn, agent=agent, time=event.time)
         facts.add(self.store, stored, supersedes=new.supersedes, closes=new.closes)
 
     def _payload(self, growing: _Growing, seq: int, payload: Payload) -> None:

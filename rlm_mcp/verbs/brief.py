@@ -143,9 +143,7 @@ def _latest(store: Store, session: SessionRow) -> list[LatestEvent]:
 def _latest_event(store: Store, event: EventRow) -> LatestEvent:
     text = events.text_of(store, event)
     ref = f"e{event.seq}"
-    return LatestEvent(
-        ref=ref, kind=event.kind, tool=event.tool, text=cut(text, _LATEST_BYTES, ref), whole_bytes=event.length
-    )
+    return LatestEvent(ref=ref, kind=event.kind, tool=event.tool, text=cut(text, _LATEST_BYTES, ref))
 
 
 def _turn_lines(store: Store, scope: Sequence[ScopePart], home: SessionRow) -> list[TurnLine]:

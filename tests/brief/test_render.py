@@ -87,9 +87,9 @@ def test_a_section_with_room_left_gives_it_to_the_others():
 def test_the_latest_events_are_whole_or_cut_with_their_ref(tokens: int):
     """A huge result is cut in the middle; the newest come first when room is short, and stand in order."""
     latest = [
-        LatestEvent(ref="e10", kind="call", tool="Bash", text="make", whole_bytes=4),
-        LatestEvent(ref="e11", kind="result", tool="Bash", text="line of output\n" * 4_000, whole_bytes=60_000),
-        LatestEvent(ref="e12", kind="reply", tool="", text="It failed, I look why.", whole_bytes=22),
+        LatestEvent(ref="e10", kind="call", tool="Bash", text="make"),
+        LatestEvent(ref="e11", kind="result", tool="Bash", text="line of output\n" * 4_000),
+        LatestEvent(ref="e12", kind="reply", tool="", text="It failed, I look why."),
     ]
     made = render(material(latest=latest), 1_000, tokens)
     assert made.tokens <= (1_000 + tokens) * 1.05

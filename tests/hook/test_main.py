@@ -6,7 +6,7 @@ import pytest
 
 from rlm_mcp.config import Paths
 from rlm_mcp.errors import UsageError
-from rlm_mcp.hook.main import empty, run
+from rlm_mcp.hook.main import run
 from tests.hook.conftest import Recorded
 
 
@@ -36,9 +36,3 @@ def test_an_unknown_client_is_named(paths: Paths) -> None:
     """The message names the clients there are."""
     with pytest.raises(UsageError, match="'emacs'; known: claude-code, codex"):
         run(["emacs"], b"{}", {"RLM_MCP_HOME": str(paths.home)})
-
-
-def test_an_empty_reply_is_valid_for_who_asked() -> None:
-    """The mod wants JSON; a classic hook nothing at all."""
-    assert json.loads(empty(["claude-code", "compact"], "why")) == {"decline": "why"}
-    assert empty(["codex"], "why") == b""
