@@ -71,6 +71,21 @@ class Paths:
         return self.home / "payloads"
 
     @property
+    def documents(self) -> Path:
+        """Texts of loaded Documents, ``<sha256>``; plain, so that they can be mapped."""
+        return self.home / "documents"
+
+    @property
+    def repl(self) -> Path:
+        """Saved variables of Repls, ``<session key>/``; read only inside a Jail."""
+        return self.home / "repl"
+
+    @property
+    def repos(self) -> Path:
+        """Snapshots of working trees, ``<digest of the folder>/``: bare git repositories."""
+        return self.home / "repos"
+
+    @property
     def live(self) -> Path:
         """What SessionStart hooks leave for servers: ``<client>-<process id>.json``."""
         return self.home / "live"

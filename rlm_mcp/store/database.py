@@ -79,7 +79,7 @@ def open_store(paths: Paths, settings: Settings, *, busy_seconds: float | None =
         StoreBusy, StoreDamaged, StoreTooNew: see there.
     """
     try:
-        for folder in (paths.home, paths.sessions, paths.raw, paths.payloads, paths.live):
+        for folder in (paths.home, paths.sessions, paths.raw, paths.payloads, paths.live, paths.documents, paths.repl):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(paths.database, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:

@@ -186,7 +186,70 @@ CREATE TABLE fold (
 CREATE INDEX fold_session ON fold(client_session, time);
 """
 
-MIGRATIONS: tuple[tuple[str, Migration], ...] = (("first", _m001_first),)
+_REPL = """
+-- The journal of each Session's Repl: its Cells in order. Exists only with us.
+CREATE TABLE cell (
+    session_key TEXT NOT NULL,
+    number INTEGER NOT NULL,                     -- from 1
+    time REAL NOT NULL,
+    seconds REAL NOT NULL,
+    code TEXT NOT NULL,
+    status TEXT NOT NULL,                        -- a CellStatus
+    output BLOB NOT NULL,                        -- UTF-8, compressed with zlib
+    output_bytes INTEGER NOT NULL,               -- of what is kept
+    lost_bytes INTEGER NOT NULL DEFAULT 0,       -- printed beyond the limit, not kept
+    variables TEXT NOT NULL DEFAULT '[]',        -- JSON: [name, what it is] of every variable after it
+    PRIMARY KEY (session_key, number)
+) WITHOUT ROWID;
+
+-- The latest saved variables of each Session's Repl.
+CREATE TABLE checkpoint (
+    session_key TEXT PRIMARY KEY,
+    cell INTEGER NOT NULL,                       -- the last Cell it holds; later ones are run again from the journal
+    file TEXT NOT NULL,                          -- below ``repl``; pickles, read only inside the Jail; '' for none
+    variables TEXT NOT NULL,                     -- JSON: [name, offset, length] in the order they were pickled
+    unsaved TEXT NOT NULL,                       -- JSON: [name, why not]
+    time REAL NOT NULL
+) WITHOUT ROWID;
+
+-- Files brought in by ``load``, at one content hash each; their text lies in ``documents``.
+CREATE TABLE document (
+    id INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE,                 -- of the original bytes
+    length INTEGER NOT NULL,                     -- of the text kept, in bytes of UTF-8
+    lines INTEGER NOT NULL,
+    encoding TEXT NOT NULL                       -- of the original
+);
+
+-- Under which name a Session knows a Document.
+CREATE TABLE loaded (
+    session_key TEXT NOT NULL,
+    name TEXT NOT NULL,
+    document INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    time REAL NOT NULL,
+    PRIMARY KEY (session_key, name)
+) WITHOUT ROWID;
+
+CREATE TABLE piece (
+    id INTEGER PRIMARY KEY,
+    document INTEGER NOT NULL,
+    start INTEGER NOT NULL,                      -- in the Document's text, in bytes
+    length INTEGER NOT NULL
+);
+CREATE INDEX piece_document ON piece(document, start);
+
+-- Words of Documents; rowid is piece.id. Contentless, as event_fts.
+CREATE VIRTUAL TABLE piece_fts USING fts5(said, content='', tokenize='unicode61 remove_diacritics 2');
+"""
+
+
+def _m002_repl(connection: sqlite3.Connection) -> None:
+    for statement in _statements(_REPL):
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[tuple[str, Migration], ...] = (("first", _m001_first), ("repl", _m002_repl))
 
 
 def migrate(connection: sqlite3.Connection) -> None:

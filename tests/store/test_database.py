@@ -87,7 +87,7 @@ def test_a_file_that_is_no_database_is_store_damaged(tmp_path: Path):
 
 def test_a_torn_database_is_store_damaged_wherever_it_is_met(store: Store, tmp_path: Path):
     """Not at opening, but while rows are read: still typed."""
-    ingest(store, a_day(turns=6).save(tmp_path / "s.jsonl"))
+    ingest(store, a_day(turns=60).save(tmp_path / "s.jsonl"))
     store.close()
     content = bytearray(store.paths.database.read_bytes())
     for at in range(len(content) // 8192 * 4096, len(content), 4096):
