@@ -1,15 +1,18 @@
-"""Refs: printable, stable addresses that resolve to exact bytes of a Session's log, or raise.
+"""Refs: printable, stable addresses that resolve to exact bytes of what is kept, or raise.
 
 Grammar, as short as may be because Refs stand in the model's Window::
 
-    ref     = [session "."] place
-    session = 8 hex digits, the Session's key
-    place   = "e" seq [":" start "-" end]     an Event, or a byte span of its text
-            | "t" number                      a Turn: all its Events
-            | "log:" start "-" end            a byte span of the Session's log
-            | "s"                             the whole Session's log
+    ref      = [session "."] place | document
+    session  = 8 hex digits, the Session's key
+    place    = "e" seq [":" start "-" end]     an Event, or a byte span of its text
+             | "t" number                      a Turn: all its Events
+             | "log:" start "-" end            a byte span of the Session's log
+             | "c" number                      a Cell of the Session's Repl: its whole output
+             | "s"                             the whole Session's log
+    document = "d" hex [":" start "-" end]     a loaded Document, or a byte span of its text
+    hex      = 8 to 64 hex digits, how the sha256 of the Document begins
 
-``e12`` alone means the Session at hand. Spans are half-open, in bytes of UTF-8.
+``e12`` alone means the Session at hand; Documents belong to the store. Spans are half-open, in bytes of UTF-8.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ _PATTERN = re.compile(
     r"(?:e(?P<event>\d{1,12})(?::(?P<start>\d{1,15})-(?P<end>\d{1,15}))?"
     r"|t(?P<turn>\d{1,12})"
     r"|log:(?P<log_start>\d{1,15})-(?P<log_end>\d{1,15})"
+    r"|c(?P<cell>\d{1,12})"
     r"|(?P<whole>s))"
+    r"|d(?P<document>[0-9a-f]{8,64})(?::(?P<from>\d{1,15})-(?P<to>\d{1,15}))?"
 )
 
 
@@ -38,28 +43,36 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ref:
-    """One address. Exactly one of ``event``, ``turn``, ``log`` and ``whole`` is set."""
+    """One address. Exactly one of ``event``, ``turn``, ``log``, ``cell``, ``document`` and ``whole`` is set."""
 
     session: str = ""
-    """The Session's key; empty for the Session at hand."""
+    """The Session's key; empty for the Session at hand, and of a Document."""
     event: int | None = None
     """Sequence number of an Event in its Session, from 1."""
     span: Span | None = None
-    """Within the Event's text."""
+    """Within the text of the Event or Document."""
     turn: int | None = None
     """Number of a Turn in its Session; 0 is what came before the first prompt."""
     log: Span | None = None
+    cell: int | None = None
+    """Number of a Cell in the Session's Repl, from 1."""
+    document: str = ""
+    """How the sha256 of a Document begins: 8 to 64 hex digits."""
     whole: bool = False
 
     def __str__(self) -> str:
         prefix = f"{self.session}." if self.session else ""
+        tail = f":{self.span.start}-{self.span.end}" if self.span else ""
+        if self.document:
+            return f"d{self.document}{tail}"
         if self.event is not None:
-            tail = f":{self.span.start}-{self.span.end}" if self.span else ""
             return f"{prefix}e{self.event}{tail}"
         if self.turn is not None:
             return f"{prefix}t{self.turn}"
         if self.log is not None:
             return f"{prefix}log:{self.log.start}-{self.log.end}"
+        if self.cell is not None:
+            return f"{prefix}c{self.cell}"
         return f"{prefix}s"
 
 
@@ -72,10 +85,10 @@ def parse_ref(text: str) -> Ref:
     found = _PATTERN.fullmatch(text.strip().strip("[]`<>").strip())
     if found is None:
         raise RefError(
-            f"{text!r} is not a Ref; Refs look like 'e12', 'e12:0-400', 't3' or '1f2e3d4c.e12' and stand at the end of "
-            "each line of a Brief or search answer"
+            f"{text!r} is not a Ref; Refs look like 'e12', 'e12:0-400', 't3', '1f2e3d4c.e12', 'c4' or 'd1f2e3d4c' and "
+            "stand at the end of each line of a Brief or search answer"
         )
-    span = _span(found["start"], found["end"], text)
+    span = _span(found["start"], found["end"], text) or _span(found["from"], found["to"], text)
     log = _span(found["log_start"], found["log_end"], text)
     return Ref(
         session=found["session"] or "",
@@ -83,6 +96,8 @@ def parse_ref(text: str) -> Ref:
         span=span,
         turn=int(found["turn"]) if found["turn"] else None,
         log=log,
+        cell=int(found["cell"]) if found["cell"] else None,
+        document=found["document"] or "",
         whole=found["whole"] is not None,
     )
 

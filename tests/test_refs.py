@@ -14,6 +14,12 @@ REFS = st.one_of(
     st.builds(Ref, session=KEYS, event=NUMBERS, span=st.one_of(st.none(), SPANS)),
     st.builds(Ref, session=KEYS, turn=NUMBERS),
     st.builds(Ref, session=KEYS, log=SPANS),
+    st.builds(Ref, session=KEYS, cell=NUMBERS),
+    st.builds(
+        Ref,
+        document=st.text("0123456789abcdef", min_size=8, max_size=64),
+        span=st.one_of(st.none(), SPANS),
+    ),
     st.builds(Ref, session=KEYS, whole=st.just(True)),
 )
 
@@ -33,7 +39,8 @@ def test_what_a_model_puts_around_a_ref_is_forgiven(text: str):
 @pytest.mark.parametrize(
     "text",
     ["", "12", "e", "E12", "e-1", "e12:", "e12:4", "e1:2-", "t", "x3", "log:4", "log", "1f2e3d4.e1", "1F2E3D4C.e1",
-     "1f2e3d4c.", "e12 e13", "e12:0-400:2", "e" + "9" * 13, "e1\u0662:0-1x", "../e1", "\x00"],
+     "1f2e3d4c.", "e12 e13", "e12:0-400:2", "e" + "9" * 13, "c", "c1:0-4", "d1f2e3d4",
+     "1f2e3d4c.d1f2e3d4c", "d1F2E3D4C", "d" + "0" * 65, "d1f2e3d4c:", "d1f2e3d4c:4", "e1\u0662:0-1x", "../e1", "\x00"],
 )  # fmt: skip
 def test_what_is_no_ref_is_named_with_examples_of_refs(text: str):
     """The message shows the value and what Refs look like."""
@@ -43,7 +50,7 @@ def test_what_is_no_ref_is_named_with_examples_of_refs(text: str):
     assert "'e12'" in str(raised.value)
 
 
-@pytest.mark.parametrize("text", ["e12:9-3", "log:9-3", "1f2e3d4c.e1:9-3"])
+@pytest.mark.parametrize("text", ["e12:9-3", "log:9-3", "1f2e3d4c.e1:9-3", "d1f2e3d4c:9-3"])
 def test_a_span_that_ends_before_it_starts_is_refused(text: str):
     """The cure is in the message."""
     with pytest.raises(RefError, match="start first"):
@@ -53,3 +60,10 @@ def test_a_span_that_ends_before_it_starts_is_refused(text: str):
 def test_an_empty_span_is_a_ref():
     """Half-open ranges may be empty."""
     assert parse_ref("e12:5-5").span == Span(start=5, end=5)
+
+
+@pytest.mark.parametrize("text", ["e12", "t0", "s", "log:0-4", "c3", "d1f2e3d4c", "d1f2e3d4c:0-0", "1f2e3d4c.c3"])
+def test_refs_are_equal_where_they_print_alike(text: str):
+    """And tell the places apart: a Document is no Event, whatever its digits."""
+    others = ["e12", "t0", "s", "log:0-4", "c3", "d1f2e3d4c", "d1f2e3d4c:0-0", "1f2e3d4c.c3"]
+    assert [str(parse_ref(other)) for other in others if parse_ref(other) == parse_ref(text)] == [text]

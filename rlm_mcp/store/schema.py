@@ -218,10 +218,12 @@ CREATE TABLE document (
     sha256 TEXT NOT NULL UNIQUE,                 -- of the original bytes
     length INTEGER NOT NULL,                     -- of the text kept, in bytes of UTF-8
     lines INTEGER NOT NULL,
-    encoding TEXT NOT NULL                       -- of the original
+    encoding TEXT NOT NULL,                      -- of the original
+    indexed INTEGER NOT NULL DEFAULT 0,          -- bytes of the text in the word index; short of length: load goes on
+    indexed_lines INTEGER NOT NULL DEFAULT 0     -- line ends in them
 );
 
--- Under which name a Session knows a Document.
+-- Under which name a Session knows a Document that is wholly indexed.
 CREATE TABLE loaded (
     session_key TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -231,16 +233,27 @@ CREATE TABLE loaded (
     PRIMARY KEY (session_key, name)
 ) WITHOUT ROWID;
 
+-- Passages of Documents, each about 4 kB, one behind the other.
 CREATE TABLE piece (
-    id INTEGER PRIMARY KEY,
-    document INTEGER NOT NULL,
-    start INTEGER NOT NULL,                      -- in the Document's text, in bytes
-    length INTEGER NOT NULL
+    id INTEGER PRIMARY KEY,                      -- (document << 36) + where it begins in the text, in bytes
+    length INTEGER NOT NULL,
+    line INTEGER NOT NULL                        -- number of the line it begins in, from 1
 );
-CREATE INDEX piece_document ON piece(document, start);
 
--- Words of Documents; rowid is piece.id. Contentless, as event_fts.
-CREATE VIRTUAL TABLE piece_fts USING fts5(said, content='', tokenize='unicode61 remove_diacritics 2');
+-- Words of the pieces without their secrets; rowid is piece.id. Contentless, as event_fts; all pieces are of about one
+-- length, so it keeps no lengths (``columnsize``), which BM25 would look up for each piece.
+CREATE VIRTUAL TABLE piece_fts USING fts5(
+    said, content='', columnsize=0, tokenize='unicode61 remove_diacritics 2'
+);
+
+-- Where secrets stand in Documents: no answer shows what is there.
+CREATE TABLE secret (
+    document INTEGER NOT NULL,
+    start INTEGER NOT NULL,                      -- in the text, in bytes
+    end INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    PRIMARY KEY (document, start)
+) WITHOUT ROWID;
 """
 
 
