@@ -6,6 +6,7 @@
     |- UsageError                 the caller asked for something that cannot be (a user's mistake)
     |  |- RefError                a Ref that does not parse, or points at nothing
     |  |- QueryError              a query or filter that cannot be run
+    |  |- DocumentError           a file that cannot be loaded as a Document
     |  `- SessionNotFound         no Session fits what was asked
     |- TranscriptError            a client's file cannot be read
     |  |- TranscriptMissing       it is not there, or is not a regular file
@@ -36,6 +37,15 @@ class RefError(UsageError):
 
 class QueryError(UsageError):
     """A query, pattern or filter cannot be run."""
+
+
+class DocumentError(UsageError):
+    """A file cannot be loaded as a Document."""
+
+    def __init__(self, message: str, *, why: str) -> None:
+        """``why``: the reason alone, short, as it is counted where many files are loaded."""
+        super().__init__(message)
+        self.why = why
 
 
 class SessionNotFound(UsageError):

@@ -261,6 +261,46 @@ def redact(text: str) -> tuple[str, int]:
     return text, count
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Where a secret stands in a text."""
+
+    start: int
+    end: int
+    label: str
+
+    @property
+    def mark(self) -> str:
+        """What is shown in its place."""
+        return f"[REDACTED:{self.label}]"
+
+
+def find(text: str) -> list[Secret]:
+    """The secrets of ``text``, in order, one inside another or overlapping it as one; in characters."""
+    found: list[Secret] = []
+    encoded = text.encode("utf-8", "replace")
+    for gate, sign in enumerate(_signs()):
+        if sign.search(encoded):
+            for hints, pattern, replacement in _rules(gate):
+                if any(hint in text for hint in hints):
+                    found += (_secret(match, replacement) for match in pattern.finditer(text))
+    joined: list[Secret] = []
+    for secret in sorted(found, key=lambda one: (one.start, -one.end)):
+        if joined and secret.start < joined[-1].end:
+            end = max(joined[-1].end, secret.end)
+            joined[-1] = Secret(start=joined[-1].start, end=end, label=joined[-1].label)
+        else:
+            joined.append(secret)
+    return joined
+
+
+def _secret(match: re.Match[str], replacement: str | Callable[[re.Match[str]], str]) -> Secret:
+    if not isinstance(replacement, str):
+        return Secret(start=match.start(2), end=match.end(2), label="private-key")
+    label = replacement.removeprefix("\\1").removeprefix("[REDACTED:").removesuffix("]")
+    return Secret(start=match.end(1) if match.re.groups else match.start(), end=match.end(), label=label)
+
+
 class Suspects:
     """Where in a buffer something looks like a secret: tells quickly which records need a closer look."""
 
