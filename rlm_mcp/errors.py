@@ -16,6 +16,10 @@
     |  |- StoreFull               the disk or quota is full
     |  |- StoreDamaged            log and index disagree; ``rlm-mcp ingest --rebuild`` heals it
     |  `- StoreTooNew             written by a later version of rlm_mcp
+    |- ReplError                  a Repl of ours fails (a Cell's own failure is no exception here: it is an answer)
+    |  |- JailUnavailable          this machine gives too little to confine Python
+    |  |- ReplGone                 what ran Cells had to be ended, or died
+    |  `- ReplBusy                 another Cell of the same Session runs
     |- ClientError                a Client program, its settings or its plugin refuse
     `- ProcessError               a child process failed, ran too long or printed too much
 
@@ -82,6 +86,22 @@ class StoreDamaged(StoreError):
 
 class StoreTooNew(StoreError):
     """The store was written by a later version of rlm_mcp."""
+
+
+class ReplError(RlmError):
+    """A Repl of ours fails; not the Cell that it runs."""
+
+
+class JailUnavailable(ReplError):
+    """This machine gives too little to confine Python."""
+
+
+class ReplGone(ReplError):
+    """What ran Cells had to be ended, or died; its variables are gone with it."""
+
+
+class ReplBusy(ReplError):
+    """Another Cell of the same Session is running."""
 
 
 class ClientError(RlmError):

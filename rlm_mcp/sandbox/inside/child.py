@@ -1,0 +1,69 @@
+"""What runs in the Jail: takes frames from the host, one at a time, until the host closes the socket.
+
+Started as ``child <descriptor of the socket>``. Everything is imported before the first frame; that one says how to lock
+down, and nothing of a Cell runs before it is done.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from rlm_mcp.sandbox import wire
+from rlm_mcp.sandbox.inside import saving
+from rlm_mcp.sandbox.inside.asking import Host
+from rlm_mcp.sandbox.inside.cell import Output, Runner
+from rlm_mcp.sandbox.inside.lockdown import Bounds, LockdownError, lock_down
+from rlm_mcp.sandbox.inside.seen import Seen
+
+
+def main(descriptor: int) -> None:
+    """Serve the host."""
+    end = socket.socket(fileno=descriptor)
+    first, descriptors = wire.receive(end, max_bytes=wire.MAX_FROM_HOST)
+    setting_up = wire.from_host(first)
+    assert isinstance(setting_up, wire.SetUp)
+    bounds = {name: tuple(value) if isinstance(value, list) else value for name, value in setting_up.bounds.items()}
+    try:
+        layers = lock_down(Bounds(**bounds), keep=(descriptor, *descriptors)) if bounds else ()
+    except LockdownError as error:
+        wire.send(end, wire.Refused(message=str(error)))
+        return
+    runner = Runner(Output(descriptors[0], setting_up.output_bytes))
+    host = Host(end, runner)
+    seen = Seen(host, repo=setting_up.repo, bindings=frozenset(setting_up.bindings))
+    runner.give(seen.names(), seen.lazy())
+    saving.begin(runner.namespace, seen)
+    wire.send(end, wire.Ready(layers=tuple(layers)))
+    while True:
+        message, descriptors = host.receive()
+        wire.send(end, _answer(runner, seen, message, descriptors))
+
+
+def _answer(runner: Runner, seen: Seen, message: wire.FromHost, descriptors: tuple[int, ...]) -> wire.FromChild:
+    try:
+        match message:
+            case wire.Run():
+                if seen.at(message.session):
+                    runner.outdate()
+                return runner.run(message.number, message.code, message.timeout_seconds)
+            case wire.Save():
+                return saving.save(descriptors[0], runner.variables())
+            case wire.Restore():
+                seen.at(message.session)
+                runner.clear()
+                places = [(name, start, length) for name, start, length in message.variables]
+                return saving.restore(descriptors[0], places) if descriptors else wire.Restored(lost=())
+            case _:
+                raise wire.WireBroken(f"{type(message).__name__} out of turn")
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]))
+    except wire.WireBroken:
+        os._exit(0)  # the host is gone

@@ -1,0 +1,100 @@
+"""Places found in texts, and lists of them that read well when shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+_SHOWN = 60
+_LINE_CHARS = 300
+T = TypeVar("T")
+
+
+class Lines(list[T]):
+    """A list that shows itself one item a line, the first and last where there are many."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        if not self:
+            return "[] (none)"
+        if len(self) <= _SHOWN:
+            return "\n".join(map(repr, self))
+        head, tail = self[: _SHOWN * 2 // 3], self[-_SHOWN // 3 :]
+        left_out = len(self) - len(head) - len(tail)
+        return "\n".join([*map(repr, head), f"... {left_out:,} of {len(self):,} left out ...", *map(repr, tail)])
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return Lines(found) if isinstance(index, slice) else found
+
+
+class Match:
+    """A place a pattern matched: ``ref``, ``line`` (the whole line), ``found`` (the match, or its groups), ``event``."""
+
+    __slots__ = ("event", "found", "line", "ref")
+
+    def __init__(self, ref: str, line: str, found: str | tuple[str, ...], event: Any = None) -> None:
+        self.ref = ref
+        self.line = line
+        self.found = found
+        self.event = event
+
+    def __repr__(self) -> str:
+        return f"{one_line(self.line, 240)}  {self.ref}"
+
+
+def matches(pattern: str, text: str, flags: int = 0) -> Iterator[tuple[int, int, str, str | tuple[str, ...]]]:
+    """Start and end in bytes of UTF-8, the line, and what matched (its groups, where it has any), for every match."""
+    at_char = at_byte = 0
+    is_ascii = text.isascii()
+    for match in re.compile(pattern, flags | re.MULTILINE).finditer(text):
+        start, end = match.span()
+        if is_ascii:
+            first, last = start, end
+        else:
+            first = at_byte + len(text[at_char:start].encode("utf-8", "replace"))
+            last = first + len(text[start:end].encode("utf-8", "replace"))
+            at_char, at_byte = start, first
+        begin = text.rfind("\n", max(0, start - _LINE_CHARS), start) + 1 or max(0, start - _LINE_CHARS)
+        stop = text.find("\n", end, end + _LINE_CHARS)
+        line = text[begin : stop if stop >= 0 else min(len(text), end + _LINE_CHARS)]
+        groups = match.groups()
+        yield first, last, line, (tuple(group or "" for group in groups) if groups else match[0])
+
+
+def one_line(text: str, most: int) -> str:
+    """Text on one line, cut."""
+    flat = " ".join(text[: most * 4].split())
+    return flat if len(flat) <= most else f"{flat[: most - 3]}..."
+
+
+def stamp(time: float | None) -> str:
+    """Seconds since the epoch as ``2026-02-12T04:07:16Z``; empty where unknown."""
+    if time is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, OSError, ValueError):
+        return f"{time:.0f}"
+
+
+def parse_time(when: object) -> float:
+    """A time as seconds since the epoch: a number, a datetime, or ISO 8601 (UTC where it names no zone).
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if isinstance(when, int | float):
+        return float(when)
+    if isinstance(when, str):
+        try:
+            when = datetime.fromisoformat(when)
+        except ValueError as error:
+            raise ValueError(f"{when!r} is no time and no Ref; write '2026-11-22T09:00', 't3' or 'e12'") from error
+    if isinstance(when, datetime):
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    raise ValueError(f"{when!r} is no time; write '2026-11-22T09:00', a datetime or seconds since the epoch")
+

@@ -1,0 +1,296 @@
+"""What a Cell sees beside the session: ``repo``, ``docs``, ``context``, ``read``, ``show``, ``help``, the sub-LMs.
+
+Their docstrings are what ``help`` shows to the model.
+"""
+
+from __future__ import annotations
+
+import inspect
+import posixpath
+import pydoc
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from rlm_mcp.sandbox.inside.asking import Host, HostError, Mapped
+from rlm_mcp.sandbox.inside.cell import displayed
+from rlm_mcp.sandbox.inside.found import Lines, Match, matches, one_line
+from rlm_mcp.sandbox.inside.session import Answer, Session, parse_time
+
+_SHOW_CHARS = 4_000
+_SUB_LMS = ("llm_query", "llm_query_batched", "llm_map", "rlm_query", "rlm_query_batched")
+
+
+class Repo:
+    """The repository, read-only, as it is now.
+
+    repo.files("**/*.py")               paths, tracked and new ones, without what git ignores
+    repo.read("src/app.py")             a file's text; repo.bytes(path) its bytes
+    repo.grep(r"def \\w+", "**/*.py")    every match (ripgrep's syntax): .path .line_number .line .ref
+    repo.diff("2 hours ago")            what changed since: a time, "t12" (a turn), "e40" (an event);
+                                        path="src" narrows, stat=True sums up
+    repo.root                           where open() finds it: open(f"{repo.root}/README.md")
+    """
+
+    def __init__(self, host: Host, root: str) -> None:
+        self._host = host
+        self._root = root
+
+    @property
+    def root(self) -> str:
+        """Where it is mapped."""
+        if not self._root:
+            raise HostError(self._host.ask("repo_missing"))
+        return self._root
+
+    def files(self, glob: str = "**/*") -> list[str]:
+        """Paths that fit the glob, relative to the root, sorted."""
+        return Lines(self._host.ask("repo_files", glob=glob))
+
+    def bytes(self, path: str) -> bytes:
+        """A file's bytes."""
+        with open(posixpath.join(self.root, path), "rb") as file:
+            return file.read()
+
+    def read(self, path: str, encoding: str = "utf-8") -> str:
+        """A file's text; what is not in the encoding is replaced."""
+        return self.bytes(path).decode(encoding, "replace")
+
+    def grep(self, pattern: str, glob: str = "", *, ignore_case: bool = False, limit: int = 10_000) -> list[Place]:
+        """Every line the pattern matches, at most ``limit``."""
+        found = self._host.ask("repo_grep", pattern=pattern, glob=glob, ignore_case=ignore_case, limit=limit)
+        return Lines(Place(*row) for row in found)
+
+    def diff(self, since: object, path: str = "", *, stat: bool = False) -> str:
+        """Unified diff of the working tree since then."""
+        when = since if isinstance(since, str | int | float) else parse_time(since)
+        return str(self._host.ask("repo_diff", since=when, path=path, stat=stat))
+
+    def __repr__(self) -> str:
+        return f"repository at {self._root!r}; help(repo) tells more" if self._root else "no repository is mapped"
+
+
+class Place:
+    """A matching line of a file: path, line_number (from 1), line, ref (``path:line``)."""
+
+    __slots__ = ("line", "line_number", "path")
+
+    def __init__(self, path: str, line_number: int, line: str) -> None:
+        self.path = path
+        self.line_number = line_number
+        self.line = line
+
+    @property
+    def ref(self) -> str:
+        """``path:line``."""
+        return f"{self.path}:{self.line_number}"
+
+    def __repr__(self) -> str:
+        return f"{self.ref}: {one_line(self.line, 200)}"
+
+
+class Document:
+    """A loaded file at one content hash: name, ref, path, length (bytes), lines, encoding.
+
+    .text (str), .raw (bytes, mapped), doc[start:end] (characters), .grep(pattern), len(doc) (characters)
+    """
+
+    def __init__(self, host: Host, fields: Mapping[str, Any]) -> None:
+        self._host = host
+        self._mapped: Mapped | None = None
+        self._text: str | None = None
+        self.name: str = fields["name"]
+        self.sha256: str = fields["sha256"]
+        self.ref: str = fields["ref"]
+        self.path: str = fields["path"]
+        self.length: int = fields["length"]
+        self.lines: int = fields["lines"]
+        self.encoding: str = fields["encoding"]
+
+    @property
+    def raw(self) -> memoryview:
+        """Its text as UTF-8, mapped."""
+        if self._mapped is None:
+            _value, self._mapped = self._host.ask_mapped("document", sha256=self.sha256)
+            assert self._mapped is not None
+        return self._mapped.view
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        if self._text is None:
+            self._text = str(self.raw, "utf-8", "replace")
+        return self._text
+
+    def grep(self, pattern: str, flags: int = 0) -> list[Match]:
+        """Every match: .ref, .line, .found."""
+        return Lines(Match(f"{self.ref}:{a}-{b}", line, found) for a, b, line, found in matches(pattern, self.text, flags))
+
+    def __getitem__(self, place: Any) -> str:
+        return self.text[place]
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.length:,} bytes, {self.lines:,} lines, {self.encoding}  {self.ref}"
+
+
+class Docs(Mapping[str, Any]):
+    """What the tool ``load`` brought in, by name.
+
+    docs["server.log"].text             a document's text; .grep(pattern), [start:end], .lines, .ref
+    docs["specs"]                       all that was loaded under one name, as a list
+    docs.search("words")                as the tool search with scope="docs"
+    list(docs), len(docs)               the names
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._known: dict[str, Document] = {}
+
+    def _all(self) -> dict[str, Document]:
+        rows = self._host.ask("documents")
+        known = {(document.name, document.sha256): document for document in self._known.values()}
+        self._known = {
+            row["name"]: known.get((row["name"], row["sha256"])) or Document(self._host, row) for row in rows
+        }
+        return self._known
+
+    def search(self, query: str, **filters: Any) -> Answer:
+        """As the tool ``search`` over the documents."""
+        return Answer(self._host.ask("search", query=query, **{**filters, "scope": "docs"}))
+
+    def __getitem__(self, name: str) -> Any:
+        found = self._all()
+        if name in found:
+            return found[name]
+        below = [document for key, document in found.items() if key.startswith(f"{name.rstrip('/')}/")]
+        if not below:
+            raise KeyError(f"no document {name!r}; there are: {', '.join(list(found)[:20]) or 'none, the tool load brings some'}")
+        return Lines(below)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __repr__(self) -> str:
+        return repr(Lines(self._all().values())) if self._all() else "no documents; the tool load brings some"
+
+
+class SubLMUnavailable(RuntimeError):
+    """No sub-LM is configured."""
+
+    __module__ = "builtins"
+
+
+class Seen:
+    """All that the host gives, by name."""
+
+    def __init__(self, host: Host, *, repo: str, bindings: frozenset[str]) -> None:
+        self._host = host
+        self._bindings = bindings
+        self._session: Session | None = None
+        self._repo = Repo(host, repo)
+        self._docs = Docs(host)
+        self._context: list[str] | str | None = None
+
+    def at(self, known: dict[str, Any]) -> bool:
+        """The session as it is now; whether it has changed."""
+        if self._session is None:
+            self._session = Session(self._host, known)
+            self._host.runner.grant("session", self._session)
+            return True
+        return self._session.at(known)
+
+    def names(self) -> dict[str, Any]:
+        """Name -> value, of what is always there."""
+        return {
+            "repo": self._repo,
+            "docs": self._docs,
+            "read": self._read,
+            "show": _show,
+            "help": self._help,
+            **{name: self._sub_lm(name) for name in _SUB_LMS},
+        }
+
+    def lazy(self) -> dict[str, Callable[[], Any]]:
+        """Name -> how it is made, of what is made when it is used."""
+        return {"context": self._scope}
+
+    def name_of(self, value: object) -> str:
+        """The name under which something given is found again; empty for all else."""
+        for name, given in self._host.runner.given.items():
+            if value is given:
+                return name
+        if isinstance(value, Session):
+            return f"session:{value.key}"
+        return f"document:{value.name}" if isinstance(value, Document) else ""
+
+    def named(self, name: str) -> object:
+        """What has that name."""
+        kind, _colon, key = name.partition(":")
+        if kind == "document" and key:
+            return self._docs[key]
+        assert self._session is not None
+        if kind == "session" and key:
+            return next((one for one in (self._session, *self._session.earlier) if one.key == key), self._session)
+        return self._scope() if name == "context" else self._host.runner.given[name]
+
+    def _scope(self) -> Any:
+        assert self._session is not None
+        return self._session.text
+
+    def _read(self, ref: str) -> str:
+        """The exact text of a Ref, whole: "e12", "e12:0-400", "t3", "c5" (a Cell's output), "d1f2e3d4c" (a document)."""
+        return str(self._host.ask("read", ref=str(ref)))
+
+    def _help(self, *topics: object) -> None:
+        """What something is: help(session), help(repo), help(docs), help(len). Without anything: what there is."""
+        print("\n\n".join(_taught(topic) for topic in topics) if topics else OVERVIEW)  # noqa: T201  # a Cell's output
+
+    def _sub_lm(self, name: str) -> Callable[..., Any]:
+        def ask(*_given: Any, **_named: Any) -> Any:
+            raise SubLMUnavailable(
+                f"{name}: no sub-LM is configured. Work with session, repo, docs and Python, or have the user set one up."
+            )
+
+        ask.__name__ = ask.__qualname__ = name
+        ask.__doc__ = "Ask a sub-LM."
+        return ask
+
+
+OVERVIEW = """\
+A Python REPL; variables stay from Cell to Cell, also over compactions and restarts.
+  session    the whole past: .turns .events .facts(kind) .search(q) .grep(re) .text, session["t3"], session["e12"]
+  repo       the repository: .files(glob) .read(path) .grep(re, glob) .diff(since)
+  docs       what the tool load brought in: docs[name].text
+  context    the session's whole text, a str
+  read(ref)  exact text of a Ref        show(x)   a value, cut
+  FINAL(x)   ends the Cell with x as the answer; FINAL_VAR("name") with a variable
+  reset()    throws all variables away
+help(session), help(repo), help(docs) tell more. No network, processes, threads or writing; the standard library is there."""
+
+
+def _taught(topic: object) -> str:
+    """The docstring of what we give; all else by pydoc."""
+    kind = topic if isinstance(topic, type) else type(topic)
+    if kind.__module__.startswith("rlm_mcp."):
+        return inspect.cleandoc(kind.__doc__ or "")
+    if inspect.ismethod(topic) and type(topic.__self__).__module__.startswith("rlm_mcp."):
+        return f"{topic.__name__.lstrip('_')}{inspect.signature(topic)}\n    {inspect.getdoc(topic)}"
+    return pydoc.render_doc(topic, renderer=pydoc.plaintext)  # type: ignore[attr-defined]  # not in typeshed
+
+
+def _show(*values: object, limit: int = _SHOW_CHARS) -> None:
+    """Print values, each cut to ``limit`` characters: head, what was left out, tail."""
+    for value in values:
+        text = value if isinstance(value, str) else displayed(value)
+        if len(text) > limit:
+            half = limit // 2
+            text = f"{text[:half]}\n... {len(text) - 2 * half:,} of {len(text):,} characters left out ...\n{text[-half:]}"
+        print(text)  # noqa: T201  # a Cell's output

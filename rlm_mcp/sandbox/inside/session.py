@@ -1,0 +1,383 @@
+"""``session`` in a Cell: the whole past as Python objects over the mapped log."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from rlm_mcp.sandbox.inside.asking import Host, Mapped
+from rlm_mcp.sandbox.inside.found import Lines, Match, matches, one_line, parse_time, stamp
+
+_REF = re.compile(r"(?:(?P<session>[0-9a-f]{8})\.)?(?:e(?P<event>\d+)(?::(?P<start>\d+)-(?P<end>\d+))?|t(?P<turn>\d+))")
+
+
+class Event:
+    """One thing that happened: a prompt, reply, call, result or note.
+
+    seq, turn, kind, tool, agent, failed, time (seconds since the epoch), ref, text (str), raw (bytes), len(event)
+    """
+
+    __slots__ = ("_session", "_start", "agent", "failed", "kind", "length", "seq", "time", "tool", "turn")
+
+    def __init__(self, session: Session, row: list[Any]) -> None:
+        self._session = session
+        self.seq, self.turn, self.kind, self.tool, self.agent, failed, self.time, self._start, self.length = row
+        self.failed = bool(failed)
+
+    @property
+    def ref(self) -> str:
+        """Its Ref, ``e12``."""
+        return f"{self._session.prefix}e{self.seq}"
+
+    @property
+    def raw(self) -> bytes:
+        """Its text as UTF-8."""
+        return bytes(self._session.log.view[self._start : self._start + self.length])
+
+    @property
+    def text(self) -> str:
+        """Its whole text."""
+        return self._session.log.text(self._start, self._start + self.length)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __repr__(self) -> str:
+        words = [self.ref, f"t{self.turn}", self.kind, self.tool, "failed" if self.failed else "", stamp(self.time)]
+        head = self._session.log.text(self._start, self._start + min(self.length, 400))
+        return f"{' '.join(word for word in words if word)}  {one_line(head, 120)} ({self.length:,} bytes)"
+
+
+class Turn:
+    """The events from one prompt of the user to the next.
+
+    number, ref, prompt (str), events (list), text (str), started (seconds since the epoch)
+    """
+
+    def __init__(self, number: int, events: list[Event]) -> None:
+        self.number = number
+        self.events: list[Event] = Lines(events)
+
+    @property
+    def ref(self) -> str:
+        """Its Ref, ``t3``."""
+        return f"{self.events[0].ref.rpartition('e')[0]}t{self.number}"
+
+    @property
+    def prompt(self) -> str:
+        """What the user said to open it; empty where nobody did."""
+        return next((event.text for event in self.events if event.kind == "prompt"), "")
+
+    @property
+    def started(self) -> float | None:
+        """When."""
+        return self.events[0].time
+
+    @property
+    def text(self) -> str:
+        """The texts of its events."""
+        return "\n".join(event.text for event in self.events)
+
+    def __repr__(self) -> str:
+        return f"{self.ref}  {one_line(self.prompt, 160)} ({len(self.events)} events)"
+
+
+class Fact:
+    """A typed statement read from the session by a rule, with the Ref of where.
+
+    kind, subject, text, status, turn, ref, time, exit_code, seconds, added, removed, note, current
+    """
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.kind: str = fields["kind"]
+        self.subject: str = fields["subject"]
+        self.text: str = fields["text"]
+        self.status: str = fields["status"]
+        self.turn: int = fields["turn"]
+        self.ref: str = fields["ref"]
+        self.time: float | None = fields["time"]
+        self.exit_code: int | None = fields["exit_code"]
+        self.seconds: float | None = fields["seconds"]
+        self.added: int = fields["added"]
+        self.removed: int = fields["removed"]
+        self.note: str = fields["note"]
+        self.current: bool = fields["current"]
+
+    def __repr__(self) -> str:
+        about = self.subject if self.subject and self.subject not in self.text else ""
+        words = (self.kind, self.status, one_line(about, 100), one_line(self.text, 160))
+        return f"{' '.join(word for word in words if word)}  {self.ref}{'' if self.current else '  (superseded)'}"
+
+
+class Part:
+    """A slice of the session: ``text``, ``events``, ``turns``; ``str(part)`` is the text."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events: list[Event] = Lines(events)
+
+    @property
+    def text(self) -> str:
+        """The texts of its events."""
+        return "\n".join(event.text for event in self.events)
+
+    @property
+    def turns(self) -> list[Turn]:
+        """Its events by Turn."""
+        return Lines(_turns(self.events))
+
+    def grep(self, pattern: str, flags: int = 0) -> list[Match]:
+        """Every place the regular expression matches in it, as :class:`Match` with ``ref``, ``line``, ``found``."""
+        return Lines(
+            Match(f"{event.ref}:{start}-{end}", line, found, event)
+            for event in self.events
+            for start, end, line, found in matches(pattern, event.text, flags)
+        )
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __repr__(self) -> str:
+        return repr(self.events)
+
+
+class Session:
+    """The whole session, also what is no longer in the window. Nothing here costs the window anything until shown.
+
+    session.text                    all of it as one str (what a person would read)
+    session.events                  list of Event: seq, turn, kind, tool, failed, time, ref, text
+    session.turns                   list of Turn: number, prompt, events, text, ref
+    session.facts("edit")           list of Fact by kind: prompt constraint correction decision plan todo edit read
+                                    command test failing_test error question task commit value symbol lookup;
+                                    current=False gives superseded ones too; no kind gives all
+    session.search("words")         as the tool: words, "phrases", /regex/, typed questions; .text, .hits, .total
+    session.grep(r"pattern")        every match: .ref, .line, .found, .event; kind="result", flags=re.I
+    session["e12"], session["t3"]   by Ref; session[3:9] turns 3 to 8; session["t3":"t9"], session["e5":"e40"];
+    session["2026-11-22T09:00":]    by time (UTC): all give a Part: .text .events .turns .grep
+    session.earlier                 sessions this one continues (resume, fork): the same, each
+    session.key, .title, .cwd, .model, .started, .updated
+
+    Example: Counter(f.subject for f in session.facts("edit", current=False)).most_common(5)
+    """
+
+    def __init__(self, host: Host, known: dict[str, Any], *, is_own: bool = True) -> None:
+        self._host = host
+        self._known = known
+        self._is_own = is_own
+        self._rows: list[Event] = []
+        self._log: Mapped | None = None
+        self._text, self._text_bytes = "", -1
+
+    def at(self, known: dict[str, Any]) -> bool:
+        """The session as it is now; whether it has changed."""
+        if known == self._known:
+            return False
+        if known["key"] != self._known["key"]:
+            self._rows, self._log, self._text_bytes = [], None, -1
+            self.__dict__.pop("earlier", None)
+        self._known = known
+        return True
+
+    @property
+    def key(self) -> str:
+        """Its key: 8 hex digits."""
+        return str(self._known["key"])
+
+    @property
+    def prefix(self) -> str:
+        """What stands before its Refs; nothing for the session at hand."""
+        return "" if self._is_own else f"{self.key}."
+
+    @property
+    def log(self) -> Mapped:
+        """The mapped log, as long as it is now."""
+        length = self._known["log_bytes"]
+        if self._log is None:
+            _value, self._log = self._host.ask_mapped("log", session=self.key)
+            assert self._log is not None
+        if self._log.length != length:
+            self._log.grow(length)
+        return self._log
+
+    @property
+    def text(self) -> str:
+        """All of it as one str."""
+        log = self.log
+        if self._text_bytes != log.length:
+            self._text, self._text_bytes = log.text(), log.length
+        return self._text
+
+    @property
+    def raw(self) -> memoryview:
+        """All of it as bytes, mapped: for patterns over very long sessions."""
+        return self.log.view
+
+    @property
+    def events(self) -> list[Event]:
+        """All events in order."""
+        wanted = self._known["events"]
+        if len(self._rows) < wanted:
+            rows = self._host.ask("events", session=self.key, after=len(self._rows))
+            self._rows += [Event(self, row) for row in rows]
+        return Lines(self._rows[:wanted])
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All turns in order."""
+        return Lines(_turns(self.events))
+
+    @cached_property
+    def earlier(self) -> list[Session]:
+        """Sessions this one continues, the latest first."""
+        return Lines(Session(self._host, known, is_own=False) for known in self._known.get("earlier", ()))
+
+    def facts(self, kind: str = "", *, current: bool = True) -> list[Fact]:
+        """Facts of that kind, in order of time (of this session and those it continues)."""
+        return Lines(Fact(row) for row in self._host.ask("facts", kind=kind, current=current))
+
+    def search(self, query: str, **filters: Any) -> Answer:
+        """As the tool ``search``; filters: kind, turns, scope, mode, max_tokens, offset."""
+        return Answer(self._host.ask("search", query=query, **filters))
+
+    def grep(self, pattern: str, kind: str = "", flags: int = 0, limit: int = 100_000) -> list[Match]:
+        """Every place the regular expression matches, at most ``limit``; native ``re``, lines of events only."""
+        events = self.events
+        starts = [event._start for event in events]  # noqa: SLF001  # its own parts
+        found: list[Match] = []
+        for begin, end, line, groups in matches(pattern, self.text, flags):
+            event = events[bisect_right(starts, begin) - 1] if starts and begin >= starts[0] else None
+            if event is None or begin >= event._start + event.length or (kind and event.kind != kind):  # noqa: SLF001
+                continue  # a header line
+            offset = event._start  # noqa: SLF001
+            found.append(Match(f"{event.ref}:{begin - offset}-{end - offset}", line, groups, event))
+            if len(found) >= limit:
+                break
+        return Lines(found)
+
+    @property
+    def title(self) -> str:
+        """As the client calls it."""
+        return str(self._known["title"])
+
+    @property
+    def cwd(self) -> str:
+        """The folder it works in (on the host)."""
+        return str(self._known["cwd"])
+
+    @property
+    def model(self) -> str:
+        """The client's model."""
+        return str(self._known["model"])
+
+    @property
+    def started(self) -> float | None:
+        """Seconds since the epoch."""
+        return self._known["started"]  # type: ignore[no-any-return]  # as the host sent it
+
+    @property
+    def updated(self) -> float | None:
+        """Seconds since the epoch."""
+        return self._known["updated"]  # type: ignore[no-any-return]  # as the host sent it
+
+    def __getitem__(self, place: Any) -> Part:
+        if isinstance(place, slice):
+            return Part(self._between(place))
+        return Part(self._at(place))
+
+    def __len__(self) -> int:
+        return int(self._known["log_bytes"])
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+    def __repr__(self) -> str:
+        known = self._known
+        return (
+            f"session {self.key}: {known['turns']:,} turns, {known['events']:,} events, {known['log_bytes']:,} bytes of "
+            f"text, {stamp(self.started)} to {stamp(self.updated)}; help(session) tells more"
+        )
+
+    def _at(self, place: Any) -> list[Event]:
+        if isinstance(place, int):
+            return [event for event in self.events if event.turn == place]
+        found = _REF.fullmatch(place) if isinstance(place, str) else None
+        if found is None or found["session"] not in (None, self.key):
+            raise KeyError(f"{place!r} is no place of this session; write 't3', 'e12', a turn's number, or a slice")
+        if found["turn"]:
+            return self._at(int(found["turn"]))
+        seq = int(found["event"])
+        if not 1 <= seq <= self._known["events"]:
+            raise KeyError(f"'e{seq}' is not in this session: it has e1 to e{self._known['events']}")
+        event = self.events[seq - 1]
+        if not found["start"]:
+            return [event]
+        start, end = (min(int(found[name]), event.length) for name in ("start", "end"))
+        row = [event.seq, event.turn, event.kind, event.tool, event.agent, event.failed, event.time]
+        return [Event(self, [*row, event._start + start, max(0, end - start)])]  # noqa: SLF001
+
+    def _between(self, place: slice) -> list[Event]:
+        """Events from ``start`` up to, not including, ``stop``: turns, Refs or times."""
+        events = self.events
+        first = 0 if place.start is None else self._index(place.start)
+        last = len(events) if place.stop is None else self._index(place.stop)
+        return events[first : last : place.step]
+
+    def _index(self, bound: Any) -> int:
+        """How many events come before ``bound``."""
+        events = self.events
+        found = _REF.fullmatch(bound) if isinstance(bound, str) else None
+        if found is not None and found["event"]:
+            return max(0, int(found["event"]) - 1)
+        if isinstance(bound, int) or (found is not None and found["turn"]):
+            number = bound if isinstance(bound, int) else int(found["turn"])  # type: ignore[index]  # one of the two
+            number += self._known["turns"] + 1 if number < 0 else 0
+            return next((index for index, event in enumerate(events) if event.turn >= number), len(events))
+        time = parse_time(bound)
+        return next((i for i, event in enumerate(events) if event.time is not None and event.time >= time), len(events))
+
+
+class Answer:
+    """What a search found: ``text`` as the tool shows it, ``hits`` (each with ref, kind, turn, text), ``total``."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.text: str = found["text"]
+        self.total: int = found["total"]
+        self.hits: list[Hit] = Lines(Hit(hit) for hit in found["hits"])
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class Hit:
+    """One place a search found: ref, kind, turn, text, time."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.ref: str = fields["ref"]
+        self.kind: str = fields["kind"]
+        self.turn: int = fields["turn"]
+        self.text: str = fields["text"]
+        self.time: float | None = fields["time"]
+
+    def __repr__(self) -> str:
+        return f"{self.kind} t{self.turn}  {one_line(self.text, 200)}  {self.ref}"
+
+
+def _turns(events: list[Event]) -> list[Turn]:
+    found: dict[int, list[Event]] = {}
+    for event in events:
+        found.setdefault(event.turn, []).append(event)
+    return [Turn(number, found[number]) for number in sorted(found)]

@@ -1,0 +1,99 @@
+"""What a Repl is: a persistent namespace that runs Cells. Fulfilled by ``jailed.py`` and ``monty.py``.
+
+One caller at a time; ``interrupt`` alone may come from any thread. Whatever the code does, each call ends by its
+deadline, with an :class:`Outcome` or with :class:`~rlm_mcp.errors.ReplGone`. The journal is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rlm_mcp.sandbox.wire import JSON, Ending, Restored, Saved
+
+GRACE_SECONDS = 0.5
+"""How long a Cell may take to stop in order, once told to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """A file handed over to the Cell; the descriptor is closed once it is sent."""
+
+    descriptor: int
+    length: int
+    """Bytes that count; the file may be longer."""
+
+
+Binding = Callable[..., JSON | Handed]
+"""A host function that Cells may call: keyword arguments in, JSON or a file out; refuses with an ``RlmError``.
+
+Its arguments come from model-written code: of any JSON type, of any size.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A piece of code to run."""
+
+    number: int
+    code: str
+    timeout_seconds: float
+    session: Mapping[str, Any]
+    """What ``session`` is told of the Session as it is now: see ``inside.session``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a Cell ended."""
+
+    ending: Ending | None
+    """None: what ran it had to be ended, or died; the variables are gone."""
+    output: str
+    """All that is kept of what it printed, with the last expression's value or the traceback behind it."""
+    seconds: float
+    lost_bytes: int = 0
+    """Printed beyond the limit."""
+    final: str | None = None
+    """What was given to FINAL; not part of ``output``."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Name and what it is."""
+    why: str = ""
+    """Why it had to be ended."""
+
+
+class Repl(Protocol):
+    """Runs Cells in one namespace."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What confines it, in words."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can run another Cell."""
+
+    def run(self, cell: Cell, bindings: Mapping[str, Binding], *, grace_seconds: float = GRACE_SECONDS) -> Outcome:
+        """Run a Cell."""
+
+    def save(self, descriptor: int) -> Saved:
+        """Save all variables into the file.
+
+        Raises:
+            ReplGone: it died of it.
+        """
+
+    def restore(
+        self, session: Mapping[str, Any], places: Sequence[tuple[str, int, int]], descriptor: int | None
+    ) -> Restored:
+        """Throw all variables away and take these from the file.
+
+        Raises:
+            ReplGone: it died of it.
+        """
+
+    def interrupt(self) -> None:
+        """Stop the Cell that runs, if one does."""
+
+    def close(self) -> None:
+        """End it."""

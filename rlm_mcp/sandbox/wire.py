@@ -1,0 +1,391 @@
+"""The wire between host and Jail, and the one boundary between them: whatever comes from the child is hostile.
+
+One stream socket, strict alternation. The host sends a request and then receives until the child's turn is over::
+
+    host                       child
+    SetUp                  ->
+                           <-  Ready | Refused
+    Run                    ->
+                           <-  Call          as often as the Cell calls a host function
+    Value | Failure        ->
+                           <-  Done
+    Save, Restore          ->
+                           <-  Saved, Restored
+
+A frame is four bytes of length (big endian) and so much JSON, an object whose ``kind`` names the message. Large values
+do not go through frames: a descriptor (a memfd, or a file opened for reading) comes along by ``SCM_RIGHTS``, from the
+host to the child only, and the child maps it.
+
+A Cell can write to the socket itself, so a frame may be forged, giant, cut, deep, out of turn or of any shape. Each of
+these raises :class:`WireBroken` at the host; the child is then ended and replaced. A well-formed forgery can claim
+nothing that the Cell could not have computed and returned.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import select
+import socket
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+
+MAX_FROM_CHILD = 8 << 20
+"""Bytes of a frame from the child; a longer one breaks the wire."""
+MAX_FROM_HOST = 64 << 20
+_MAX_NAMES = 10_000
+_MAX_TEXT = 1_000
+_HEADER = struct.Struct(">I")
+_DESCRIPTORS_ROOM = socket.CMSG_SPACE(4 * array.array("i").itemsize)
+_PIECE_BYTES = 1 << 20
+
+
+class WireBroken(Exception):
+    """The other side sent what cannot be, or is gone."""
+
+
+class FrameTooLong(ValueError):
+    """What is to be sent does not fit a frame."""
+
+    __module__ = "builtins"  # as a Cell's traceback should name it
+
+
+class Ending(StrEnum):
+    """How a Cell ended, as the child tells it."""
+
+    OK = "ok"
+    FINAL = "final"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUp:
+    """First frame: how to confine oneself, and what Cells will see."""
+
+    bounds: Mapping[str, Any]
+    """Fields of ``inside.lockdown.Bounds``."""
+    repo: str = ""
+    """Where the repository is seen from inside; empty where there is none."""
+    output_bytes: int = 16 << 20
+    """Kept of a Cell's output. One descriptor comes along: the file it is written to."""
+    bindings: tuple[str, ...] = ()
+    """Names of the host functions a Cell may call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Run a Cell."""
+
+    number: int
+    code: str
+    timeout_seconds: float
+    session: Mapping[str, Any]
+    """What is known of the Session now; see ``inside.seen.Session``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A host function's answer; with a descriptor where it is large."""
+
+    value: JSON = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A host function failed; raised in the Cell."""
+
+    error: str
+    """The exception's name."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Save:
+    """Pickle all variables into the file whose descriptor comes along."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """Throw all variables away, then take these from the file whose descriptor comes along (if there are any)."""
+
+    session: Mapping[str, Any]
+    """As in :class:`Run`."""
+
+    variables: tuple[tuple[str, int, int], ...] = ()
+    """Name, offset, length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The child is locked down."""
+
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The child could not lock itself down, and ended."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A Cell calls a host function."""
+
+    name: str
+    arguments: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A Cell ended."""
+
+    ending: Ending
+    written_bytes: int
+    """In the output file."""
+    lost_bytes: int
+    """Printed beyond the limit."""
+    final_start: int
+    """Where the value given to FINAL begins in the output; -1 without."""
+    variables: tuple[tuple[str, str], ...]
+    """Name and what it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """Variables lie in the file."""
+
+    variables: tuple[tuple[str, int, int], ...]
+    unsaved: tuple[tuple[str, str], ...]
+    """Name, and why not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """Variables are there again."""
+
+    lost: tuple[tuple[str, str], ...]
+    """Name, and why not."""
+
+
+FromHost = SetUp | Run | Value | Failure | Save | Restore
+FromChild = Ready | Refused | Call | Done | Saved | Restored
+
+_FROM_HOST: dict[str, type[FromHost]] = {
+    kind.__name__: kind for kind in (SetUp, Run, Value, Failure, Save, Restore)
+}
+
+
+def send(
+    end: socket.socket, message: FromHost | FromChild, descriptors: Sequence[int] = (), *, deadline: float | None = None
+) -> None:
+    """Send one frame; the descriptors (at most four) come along with its first byte.
+
+    Args:
+        deadline: by ``time.monotonic()``; a peer that has not read by then has broken the wire. None waits forever.
+
+    Raises:
+        FrameTooLong: it does not fit; nothing was sent.
+        WireBroken: the other side is gone, or does not read.
+    """
+    body = json.dumps({"kind": type(message).__name__, **{f.name: getattr(message, f.name) for f in fields(message)}})
+    most = MAX_FROM_CHILD if isinstance(message, FromChild) else MAX_FROM_HOST
+    if len(body) > most:
+        raise FrameTooLong(f"{len(body):,} bytes in one call; at most {most:,} fit")
+    view = memoryview(_HEADER.pack(len(body)) + body.encode("ascii"))
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    while view:
+        if not _ready(end, select.POLLOUT, deadline):
+            raise WireBroken("the other side does not read")
+        try:
+            sent = end.sendmsg([view], rights, 0 if deadline is None else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise WireBroken(f"the other side is gone ({error})") from error
+        view, rights = view[sent:], []
+
+
+def receive(
+    end: socket.socket, *, max_bytes: int, deadline: float | None = None
+) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """One frame as a JSON object, and the descriptors that came along (a host drops what a child sends).
+
+    Raises:
+        TimeoutError: nothing whole came by ``deadline``.
+        WireBroken: it is too long, cut, not JSON or not an object, or the other side is gone.
+    """
+    descriptors: list[int] = []
+    (length,) = _HEADER.unpack(_exactly(end, _HEADER.size, deadline, descriptors))
+    if length > max_bytes:
+        raise WireBroken(f"a frame of {length:,} bytes; at most {max_bytes:,} are taken")
+    try:
+        found = json.loads(_exactly(end, length, deadline, descriptors))
+    except (ValueError, RecursionError) as error:
+        raise WireBroken(f"a frame that is not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise WireBroken("a frame that is not an object")
+    return found, tuple(descriptors)
+
+
+def can_receive(end: socket.socket, deadline: float) -> bool:
+    """Wait until something lies there to be received (or the other side is gone); False at the deadline."""
+    return _ready(end, select.POLLIN, deadline)
+
+
+def has_more(end: socket.socket) -> bool:
+    """Whether something lies there unread, or the other side is gone: neither may be, when it is not its turn."""
+    return _ready(end, select.POLLIN, 0.0)
+
+
+def _exactly(end: socket.socket, count: int, deadline: float | None, descriptors: list[int]) -> bytes:
+    found = bytearray()
+    while len(found) < count:
+        if not _ready(end, select.POLLIN, deadline):
+            raise TimeoutError
+        try:
+            piece, rights, _flags, _address = end.recvmsg(
+                min(count - len(found), _PIECE_BYTES),
+                _DESCRIPTORS_ROOM if deadline is None else 0,  # without room the kernel drops them: a host wants none
+                0 if deadline is None else socket.MSG_DONTWAIT,
+            )
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise WireBroken(f"the other side is gone ({error})") from error
+        for level, kind, content in rights:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors.extend(array.array("i", content[: len(content) // 4 * 4]))
+        if not piece:
+            raise WireBroken("the other side is gone")
+        found += piece
+    return bytes(found)
+
+
+def _ready(end: socket.socket, event: int, deadline: float | None) -> bool:
+    """Whether the socket is; without a deadline the call itself waits."""
+    if deadline is None:
+        return True
+    poll = select.poll()
+    poll.register(end, event)
+    return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+
+
+def from_host(found: Mapping[str, Any]) -> FromHost:
+    """The message of a frame from the host; the child trusts it.
+
+    Raises:
+        WireBroken: it is none.
+    """
+    kind = _FROM_HOST.get(found.get("kind", ""))
+    if kind is None:
+        raise WireBroken(f"no message {found.get('kind')!r}")
+    return kind(**{name: value for name, value in found.items() if name != "kind"})
+
+
+def from_child(found: Mapping[str, Any]) -> FromChild:
+    """The message of a frame from the child: every field of its type and inside its limits, or it is none.
+
+    Raises:
+        WireBroken: any other shape.
+    """
+    fields_of = _Fields(found)
+    match found.get("kind"):
+        case "Ready":
+            message: FromChild = Ready(layers=fields_of.texts("layers"))
+        case "Refused":
+            message = Refused(message=fields_of.text("message"))
+        case "Call":
+            message = Call(name=fields_of.text("name"), arguments=fields_of.mapping("arguments"))
+        case "Done":
+            message = Done(
+                ending=fields_of.ending("ending"),
+                written_bytes=fields_of.number("written_bytes"),
+                lost_bytes=fields_of.number("lost_bytes"),
+                final_start=fields_of.number("final_start", least=-1),
+                variables=fields_of.pairs("variables"),
+            )
+        case "Saved":
+            message = Saved(variables=fields_of.places("variables"), unsaved=fields_of.pairs("unsaved"))
+        case "Restored":
+            message = Restored(lost=fields_of.pairs("lost"))
+        case other:
+            raise WireBroken(f"no message {other!r:.100}")
+    if len(found) != len(fields(message)) + 1:
+        raise WireBroken(f"a {found['kind']} with other fields than its own")
+    return message
+
+
+class _Fields:
+    """Fields of a hostile object, each taken as what it must be."""
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        self._found = found
+
+    def text(self, name: str) -> str:
+        return _text(self._found.get(name), name)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        return tuple(_text(item, name) for item in self._list(name))
+
+    def number(self, name: str, *, least: int = 0) -> int:
+        return _number(self._found.get(name), name, least)
+
+    def mapping(self, name: str) -> dict[str, JSON]:
+        found = self._found.get(name)
+        if not isinstance(found, dict):
+            raise _wrong(name, found)
+        return found
+
+    def ending(self, name: str) -> Ending:
+        found = self.text(name)
+        if found not in set(Ending):
+            raise _wrong(name, found)
+        return Ending(found)
+
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        return tuple((_text(key, name), _text(text, name)) for key, text in self._rows(name, 2))
+
+    def places(self, name: str) -> tuple[tuple[str, int, int], ...]:
+        return tuple(
+            (_text(key, name), _number(offset, name, 0), _number(length, name, 0))
+            for key, offset, length in self._rows(name, 3)
+        )
+
+    def _rows(self, name: str, width: int) -> list[list[Any]]:
+        rows = self._list(name)
+        for row in rows:
+            if not isinstance(row, list) or len(row) != width:
+                raise _wrong(name, row)
+        return rows
+
+    def _list(self, name: str) -> list[Any]:
+        found = self._found.get(name)
+        if not isinstance(found, list) or len(found) > _MAX_NAMES:
+            raise _wrong(name, found)
+        return found
+
+
+def _text(found: object, name: str) -> str:
+    if not isinstance(found, str) or len(found) > _MAX_TEXT:
+        raise _wrong(name, found)
+    return found
+
+
+def _number(found: object, name: str, least: int) -> int:
+    if not isinstance(found, int) or isinstance(found, bool) or not least <= found < 1 << 53:
+        raise _wrong(name, found)
+    return found
+
+
+def _wrong(name: str, found: object) -> WireBroken:
+    return WireBroken(f"{name} is {found!r:.100}")
