@@ -37,22 +37,24 @@ def run(
     max_bytes: int = 4 << 20,
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    standard_input: Path | None = None,
 ) -> Ended:
-    """Run ``command`` with no standard input in a process group of its own.
+    """Run ``command`` in a process group of its own; its standard input is that file, or empty.
 
     Raises:
         ProcessError: it cannot be started, or ran longer than ``timeout_seconds`` (its group is killed).
     """
     try:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=None if environ is None else dict(environ),
-            start_new_session=True,
-        )
+        with Path(os.devnull if standard_input is None else standard_input).open("rb") as given:
+            child = subprocess.Popen(
+                command,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                env=None if environ is None else dict(environ),
+                start_new_session=True,
+            )
     except (OSError, ValueError) as error:  # ValueError: a NUL byte or lone surrogate in an argument
         raise ProcessError(
             f"{command[0]!r} cannot be started ({error}); is it installed, and are its arguments plain text?"

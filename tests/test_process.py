@@ -28,6 +28,16 @@ def test_a_child_reads_nothing_from_our_standard_input():
     assert ended.output == b"0\n"
 
 
+def test_a_file_can_be_a_childs_standard_input(tmp_path: Path):
+    """For what is too long for arguments; one that is not there is a typed error."""
+    (tmp_path / "given").write_bytes(b"a\0b\n")
+    code = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
+    ended = run([PYTHON, "-c", code], timeout_seconds=60, standard_input=tmp_path / "given")
+    assert ended.output == b"a\0b\n"
+    with pytest.raises(ProcessError, match="cannot be started"):
+        run([PYTHON, "-c", code], timeout_seconds=60, standard_input=tmp_path / "missing")
+
+
 def test_the_environment_and_folder_given_are_the_childs(tmp_path: Path):
     """What is given replaces the whole environment."""
     code = "import os; print(os.getcwd(), sorted(set(os.environ) - {'LC_CTYPE'}))"

