@@ -16,10 +16,9 @@ _BRANCHES_ONLY = {"RlmError", "UsageError", "TranscriptError", "StoreError"}
 def test_the_docstring_draws_every_error_under_its_parent():
     """Indentation of the drawing is the tree of the classes."""
     drawn: list[tuple[int, str]] = []
+    endings = "Error|Missing|Format|NotFound|Busy|Full|Damaged|TooNew|Unavailable"
     for line in (errors.__doc__ or "").splitlines():
-        found = re.match(
-            r"([ |]*)(?:[|`]- )?([A-Z]\w+(?:Error|Missing|Format|NotFound|Busy|Full|Damaged|TooNew))\s{2,}\S", line
-        )
+        found = re.match(rf"([ |]*)(?:[|`]- )?([A-Z]\w+(?:{endings}))\s{{2,}}\S", line)
         if found:
             drawn.append((line.index(found[2]), found[2]))
     parents: dict[str, str] = {}
