@@ -38,6 +38,7 @@ def search_command(which: Which, query: str, as_json: bool, **filters: Any) -> N
       rlm-mcp search "what did the user forbid" --transcript FILE
       rlm-mcp search "/Error: .*utf-8/" --turns 3-9
       rlm-mcp search "files edited" --scope project --json
+      rlm-mcp search "connection refused" --scope docs
 
     Lines end in a Ref; `rlm-mcp read REF` gives its exact text.
     """
@@ -65,6 +66,8 @@ def read_command(which: Which, ref: str, offset: int, max_tokens: int | None, wh
       rlm-mcp read e12:0-400        bytes 0 to 400 of it
       rlm-mcp read t3 --all         a whole turn
       rlm-mcp read s --all          the whole session
+      rlm-mcp read c4               what a cell of the REPL printed
+      rlm-mcp read d1f2e3d4c        a loaded document
     """
     with opened(which) as (store, found):
         while True:
@@ -76,6 +79,8 @@ def read_command(which: Which, ref: str, offset: int, max_tokens: int | None, wh
             if answer.next_offset is None or not whole:
                 break
             offset = answer.next_offset
+    if answer.note and not as_json:
+        click.echo(f"\n[{answer.note}]", err=True)
     if answer.next_offset is not None and not as_json:
         told = (
             f"bytes {answer.start:,}-{answer.end:,} of {answer.total_bytes:,}; read on: --offset {answer.next_offset}"

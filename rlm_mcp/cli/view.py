@@ -13,7 +13,7 @@ import click
 
 Progress = Callable[[int, int], None]
 
-_REF = r"\b(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|t\d+)\b"
+_REF = r"\b(?:(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|[tc]\d+)|d[0-9a-f]{8,64}(?::\d+-\d+)?)\b"
 _LONG_BYTES = 4_000_000
 
 

@@ -42,9 +42,10 @@ def _search(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str
 def _read(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:
     answer = read(store, session, **arguments)
     if answer.next_offset is None and answer.start == 0:
-        return answer.text
+        return f"{answer.text}\n[{answer.note}]" if answer.note else answer.text
+    note = f"; {answer.note}" if answer.note else ""
     more = f"; read on with offset={answer.next_offset}" if answer.next_offset is not None else ""
-    return f"{answer.text}\n[bytes {answer.start}-{answer.end} of {answer.total_bytes} of {answer.ref}{more}]"
+    return f"{answer.text}\n[bytes {answer.start}-{answer.end} of {answer.total_bytes} of {answer.ref}{more}{note}]"
 
 
 def _brief(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """A file becomes a Document's text: copied, hashed and made UTF-8 in one go, never whole in memory.
 
-What stands in ``documents/<sha256>`` afterwards: the file's own bytes where they are UTF-8 (a byte order mark included),
-else its characters written as UTF-8. The hash is always of the file's own bytes, so the same file is the same Document.
+What stands in ``documents/<sha256>`` afterwards: the file's own bytes where they are UTF-8 (a byte order mark too),
+else its characters written as UTF-8. The hash is always of the file's own bytes: the same file is the same Document.
 """
 
 from __future__ import annotations
@@ -270,6 +270,7 @@ class _Look:
                 text = self._decoder.decode(block)
             except UnicodeDecodeError:
                 self._loose = codecs.getincrementaldecoder(UTF_8)("replace")
+                block = self._decoder.getstate()[0] + block
             else:
                 self._wide += _beyond_ascii(text)
                 return
@@ -295,7 +296,7 @@ class _Look:
             )
         if is_utf8:
             return UTF_8
-        if is_cut or self._wide > 10 * self._broken:
+        if self._wide > 10 * self._broken:
             return DAMAGED
         return "latin-1" if self._has_undefined else "cp1252"
 

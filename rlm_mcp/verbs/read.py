@@ -1,14 +1,19 @@
-"""read: the exact bytes a Ref names."""
+"""read: the exact bytes a Ref names.
+
+A log holds no secrets; Documents and what Cells print may, so marks stand in place of theirs. Byte counts are those of
+the text as it is kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlm_mcp.errors import RefError, UsageError
+from rlm_mcp.redact import Secret
 from rlm_mcp.refs import Ref, Span, parse_ref
-from rlm_mcp.store import events, log, sessions
+from rlm_mcp.store import cells, documents, events, log, pieces, sessions
 from rlm_mcp.store.database import Store, read_at
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.text import estimate_tokens
@@ -20,7 +25,7 @@ _LEAST_CHARS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadAnswer:
-    """A piece of the log."""
+    """A piece of what a Ref names."""
 
     ref: str
     text: str
@@ -31,6 +36,8 @@ class ReadAnswer:
     """Of what the Ref names."""
     next_offset: int | None
     """Where to read on; None at the end."""
+    note: str = ""
+    """What the text does not show: secrets replaced, output that was not kept."""
 
 
 def read(store: Store, session: SessionRow, ref: str, *, offset: int = 0, max_tokens: int | None = None) -> ReadAnswer:
@@ -42,53 +49,134 @@ def read(store: Store, session: SessionRow, ref: str, *, offset: int = 0, max_to
         RefError: the Ref does not parse, or names nothing.
         UsageError: ``offset`` lies outside.
     """
-    parsed = parse_ref(ref)
-    owner = _owner(store, session, parsed)
-    place = _Place(path=log.log_path(store.paths, owner.key), spans=_spans(store, owner, parsed))
+    place = _place(store, session, parse_ref(ref))
     if not 0 <= offset <= place.total:
         raise UsageError(f"offset {offset!r} lies outside {ref!r}, which has {place.total:,} bytes")
     start = place.character_start(offset)
     text = _fitting(place, start, store.settings.read_tokens if max_tokens is None else max_tokens)
-    end = start + len(text.encode())
+    content = text.encode()
+    end = start + len(content)
+    secrets = place.secrets(start, end)
     return ReadAnswer(
         ref=ref.strip(),
-        text=text,
+        text=documents.masked(content, start, secrets) if place.is_foreign else text,
         start=start,
         end=end,
         total_bytes=place.total,
         next_offset=end if end < place.total else None,
+        note="; ".join(note for note in (_replaced(len(secrets)), place.note if end >= place.total else "") if note),
     )
+
+
+def _replaced(count: int) -> str:
+    return f"{count} {'secrets' if count > 1 else 'secret'} replaced by marks" if count else ""
+
+
+def _no_secrets(_start: int, _end: int) -> list[Secret]:
+    return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """What a Ref names: spans of one log, read as if they were one text."""
+    """What a Ref names, as one text."""
 
-    path: Path
-    spans: Sequence[Span]
-
-    @property
-    def total(self) -> int:
-        """Bytes."""
-        return sum(span.end - span.start for span in self.spans)
-
-    def read(self, start: int, length: int) -> bytes:
-        """At most ``length`` bytes from ``start`` on."""
-        found: list[bytes] = []
-        for span in self.spans:
-            size = span.end - span.start
-            wanted = min(length, size - start)
-            if wanted > 0:
-                found.append(read_at(self.path, span.start + start, wanted))
-                length -= wanted
-            start = max(0, start - size)
-        return b"".join(found)
+    total: int
+    """Bytes."""
+    read: Callable[[int, int], bytes]
+    """At most that many bytes (the second) from there (the first) on."""
+    secrets: Callable[[int, int], list[Secret]] = _no_secrets
+    """Those that reach into bytes (first) to (second)."""
+    is_foreign: bool = False
+    """It is kept as it came, not made fit to be shown."""
+    note: str = ""
+    """What is to be said at its end."""
 
     def character_start(self, offset: int) -> int:
         """``offset``, or where the character it lies in begins."""
         while offset > 0 and _is_inside(self.read(offset, 1)):
             offset -= 1
         return offset
+
+    def widened(self, span: Span) -> Span:
+        """The span, and the rest of the characters it cuts."""
+        if span.start == span.end:
+            return span
+        end = span.end
+        while _is_inside(self.read(end, 1)):
+            end += 1
+        return Span(start=self.character_start(span.start), end=end)
+
+    def part(self, span: Span) -> _Place:
+        """That span of it."""
+
+        def read(start: int, length: int) -> bytes:
+            return self.read(span.start + start, min(length, span.end - span.start - start))
+
+        def secrets(start: int, end: int) -> list[Secret]:
+            return [
+                Secret(start=one.start - span.start, end=one.end - span.start, label=one.label)
+                for one in self.secrets(span.start + start, span.start + end)
+            ]
+
+        return _Place(total=span.end - span.start, read=read, secrets=secrets, is_foreign=self.is_foreign)
+
+
+def _place(store: Store, session: SessionRow, ref: Ref) -> _Place:
+    if ref.document:
+        return _of_document(store, ref)
+    owner = _owner(store, session, ref)
+    if ref.cell is not None:
+        return _of_cell(store, owner, ref.cell)
+    return _of_log(log.log_path(store.paths, owner.key), _spans(store, owner, ref))
+
+
+def _of_log(path: Path, spans: Sequence[Span]) -> _Place:
+    """Spans of one log, read as if they were one text."""
+
+    def read(start: int, length: int) -> bytes:
+        found: list[bytes] = []
+        for span in spans:
+            size = span.end - span.start
+            wanted = min(length, size - start)
+            if wanted > 0:
+                found.append(read_at(path, span.start + start, wanted))
+                length -= wanted
+            start = max(0, start - size)
+        return b"".join(found)
+
+    return _Place(total=sum(span.end - span.start for span in spans), read=read)
+
+
+def _of_document(store: Store, ref: Ref) -> _Place:
+    row = documents.by_prefix(store, ref.document)
+
+    def read(start: int, length: int) -> bytes:
+        return documents.read(store, row.sha256, start, min(length, row.length - start))
+
+    def secrets(start: int, end: int) -> list[Secret]:
+        return documents.secrets_in(store, row.id, start, end)
+
+    whole = _Place(total=row.length, read=read, secrets=secrets, is_foreign=True)
+    if ref.span is None:
+        return whole
+    if ref.span.end > row.length:
+        raise RefError(
+            f"{str(ref)!r} ends behind its document, which has {row.length:,} bytes; {row.ref!r} is all of it"
+        )
+    return whole.part(whole.widened(ref.span))
+
+
+def _of_cell(store: Store, owner: SessionRow, number: int) -> _Place:
+    row = cells.cell_row(store, owner, number)
+    content = row.output.encode("utf-8", "replace")
+    secrets = pieces.secrets_of(content)
+    return _Place(
+        total=len(content),
+        read=lambda start, length: content[start : start + length],
+        secrets=lambda start, end: [one for one in secrets if one.start < end and one.end > start],
+        is_foreign=True,
+        note=f"{row.lost_bytes:,} more bytes were printed and not kept" if row.lost_bytes else "",
+    )
 
 
 def _is_inside(byte: bytes) -> bool:
@@ -140,12 +228,5 @@ def _within_event(store: Store, session: SessionRow, event: events.EventRow, ref
 
 
 def _widened(store: Store, session: SessionRow, span: Span) -> Span:
-    """The span, and the rest of the characters it cuts."""
-    if span.start == span.end:
-        return span
-    path = log.log_path(store.paths, session.key)
-    whole = _Place(path=path, spans=[Span(start=0, end=session.log_bytes)])
-    end = span.end
-    while _is_inside(whole.read(end, 1)):
-        end += 1
-    return Span(start=whole.character_start(span.start), end=end)
+    whole = _of_log(log.log_path(store.paths, session.key), [Span(start=0, end=session.log_bytes)])
+    return whole.widened(span)

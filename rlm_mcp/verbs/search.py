@@ -24,10 +24,12 @@ from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.text import estimate_tokens, one_line, snippet
 from rlm_mcp.verbs import typed as sets
 from rlm_mcp.verbs.digest import digest
+from rlm_mcp.verbs.hits import Hit, SearchAnswer
 from rlm_mcp.verbs.query import Question, TypedQuery, content_words, understand
+from rlm_mcp.verbs.search_docs import mention, search_docs
 
 MODES = ("auto", "words", "phrase", "regex")
-SCOPES = ("session", "lineage", "project", "all")
+SCOPES = ("session", "lineage", "project", "all", "docs")
 MIN_TOKENS, MAX_TOKENS = 100, 20_000
 _PROMPT_TURNS = 5
 _COVERED = 0.6
@@ -41,32 +43,6 @@ _ONE_HIT = 64
 """Tokens kept for Events that hold the words, whatever the digests take."""
 _PLACE_TOKENS = 20
 """A place takes no less in an answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One place found."""
-
-    ref: str
-    kind: str
-    turn: int
-    text: str
-    time: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchAnswer:
-    """What was found, and the text of it that fits the budget."""
-
-    query: str
-    text: str
-    total: int
-    """How many there are in all."""
-    shown: int
-    tokens: int
-    hits: tuple[Hit, ...]
-    is_cut: bool
-    """More were found than shown, or (patterns) looked at."""
 
 
 def search(  # noqa: PLR0913  # the tool's own parameters
@@ -87,7 +63,7 @@ def search(  # noqa: PLR0913  # the tool's own parameters
         kind: only Events of this EventKind, or (typed) the Facts of this FactKind.
         turns: ``"4"``, ``"3-9"``; empty for all.
         scope: ``session`` (this one and what it continues by resume, fork or compaction), ``lineage`` (what came before
-            a /clear too), ``project`` (its folder's), ``all``.
+            a /clear too), ``project`` (its folder's), ``all``; ``docs``: the Documents it has loaded.
         mode: ``auto`` understands typed questions, "quoted phrases" and /patterns/; the others say it outright.
         offset: how many lines or hits to pass over (for the next page).
 
@@ -95,8 +71,13 @@ def search(  # noqa: PLR0913  # the tool's own parameters
         QueryError: a filter, mode, scope or pattern that cannot be.
     """
     only = _only(kind, turns)
-    parts = _scope(store, session, scope)
     budget = _budget(store, max_tokens, offset)
+    if scope == "docs":
+        if kind or turns:
+            raise QueryError(f"documents have neither kind ({kind!r}) nor turns ({turns!r}); leave these out")
+        mode, wanted = _mode(mode, query)
+        return search_docs(store, session, wanted, mode=mode, budget=budget, offset=offset)
+    parts = _scope(store, session, scope)
     asking = _Search(
         store=store,
         view=View(cwd=session.cwd, session_key=session.key),
@@ -105,6 +86,7 @@ def search(  # noqa: PLR0913  # the tool's own parameters
         budget=budget,
         offset=offset,
         query=query,
+        mentions_docs=scope == "session",
     )
     mode, wanted = _mode(mode, query)
     if mode in ("regex", "phrase"):
@@ -176,6 +158,8 @@ class _Search:
     budget: int
     offset: int
     query: str
+    mentions_docs: bool
+    """Say where nothing is found that loaded Documents hold it."""
 
     def understood(self, question: Question) -> SearchAnswer:
         """Typed set, digest of the Turn the words are from, or plain word hits: what fits the question."""
@@ -325,7 +309,9 @@ class _Search:
         found, is_cut = index.by_pattern(self.store, self.parts, pattern, fixed=fixed)
         admitted = [hit for hit in found if self._admits(hit.turn) and self.only.kind in ("", hit.kind)]
         if not admitted:
-            return self._nothing(f"nothing matches {one_line(pattern, 120)!r}")
+            session = self.parts[0].session
+            there = mention(self.store, session, pattern, fixed=fixed) if self.mentions_docs else ""
+            return self._nothing(f"nothing matches {one_line(pattern, 120)!r}{there}")
         page = admitted[self.offset :]
         lines: list[Line] = []
         hits: list[Hit] = []
