@@ -30,6 +30,14 @@ class Settings:
     """Keep the client's raw records, compressed, so that a transcript can be given back byte for byte."""
     busy_seconds: float = 10.0
     """How long to wait for another process's write, in seconds."""
+    repl_tokens: int = 2_000
+    """Shown of a Cell's output, in tokens (100 to 20,000); the whole is kept."""
+    repl_memory_mb: int = 2_048
+    """Main storage of a Repl, with all that it maps, in MB (256 to 65,536)."""
+    repl_idle_seconds: float = 600.0
+    """A Repl that has run nothing for so long is parked: its variables are saved, its process ends."""
+    unsafe_repl_without_jail: bool = False
+    """UNSAFE: run model-written code without walls, with all that your user may do. For throwaway machines alone."""
     hook_seconds: float = 3.0
     """How long a hook may take to write, in seconds; past that it answers from what is stored."""
 
@@ -40,6 +48,9 @@ _LIMITS = {
     "search_tokens": (100, 20_000),
     "read_tokens": (100, 100_000),
     "busy_seconds": (0.1, 600.0),
+    "repl_tokens": (100, 20_000),
+    "repl_memory_mb": (256, 65_536),
+    "repl_idle_seconds": (1.0, 86_400.0),
     "hook_seconds": (0.1, 60.0),
 }
 

@@ -1,15 +1,30 @@
-"""Settings -> opened Stores, closed in the end. What server and CLI stand on."""
+"""Settings -> opened Stores and live Repls, closed in the end. What server and CLI stand on."""
 
 from __future__ import annotations
 
+import logging
+import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rlm_mcp.config import Paths, Settings, read_paths, read_settings
+from rlm_mcp.errors import ReplBusy, ReplError, RlmError, UsageError
+from rlm_mcp.repo.tree import mappable, root_of
+from rlm_mcp.sandbox.repl import Repl
 from rlm_mcp.store.database import Store, open_store
+from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.verbs.bindings import bindings
+from rlm_mcp.verbs.repl import DEFAULT_SECONDS, ReplAnswer, SessionRepl
+
+_log = logging.getLogger("rlm_mcp")
+
+_LOOK_SECONDS = 5.0
+"""How often it is looked whether a Repl lies idle."""
 
 
 class Stores:
@@ -58,6 +73,162 @@ class Stores:
             idle, self._idle = self._idle, []
         for store in reversed(idle):
             store.close()
+
+
+class Repls:
+    """The Repls of a process, one for each Session that ran a Cell; idle ones are parked, one spare is kept warm.
+
+    A thread of its own saves variables after a Cell was answered, parks, and starts the spare.
+    """
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._repls: dict[str, tuple[SessionRow, SessionRepl]] = {}
+        self._spares: dict[Path | None, Repl] = {}
+        self._lock = threading.Lock()
+        self._work: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._keeper: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(
+        self, store: Store, session: SessionRow, code: str, *, timeout_seconds: float = DEFAULT_SECONDS
+    ) -> ReplAnswer:
+        """Run a Cell of the Session; see :meth:`rlm_mcp.verbs.repl.SessionRepl.run` for what it raises."""
+        repo, why_not = self._repo(session)
+        held = self._of(session, repo)
+        functions = bindings(store, session, repo=repo, repo_missing=why_not)
+        answer = held.run(store, session, code, functions, timeout_seconds=timeout_seconds)
+        self._work.put(session.key)
+        return answer
+
+    def interrupt(self, session_key: str) -> None:
+        """Stop the Cell of that Session, if one runs."""
+        found = self._repls.get(session_key)
+        if found is not None:
+            found[1].interrupt()
+
+    def close(self) -> None:
+        """Save what is unsaved and end every process."""
+        self._work.put(None)
+        if self._keeper is not None:
+            self._keeper.join()
+        for key in list(self._repls):
+            self._park(key)
+        with self._lock:
+            spares, self._spares = list(self._spares.values()), {}
+        for spare in spares:
+            spare.close()
+
+    def _of(self, session: SessionRow, repo: Path | None) -> SessionRepl:
+        with self._lock:
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._keep, name="rlm-mcp repls", daemon=True)
+                self._keeper.start()
+            known = self._repls.get(session.key)
+            held = known[1] if known is not None else SessionRepl(lambda: self._started(repo))
+            self._repls[session.key] = (session, held)
+            return held
+
+    def _started(self, repo: Path | None) -> Repl:
+        with self._lock:
+            spare = self._spares.pop(repo, None)
+        if spare is not None and spare.is_alive:
+            return spare
+        return start_repl(self._stores.paths, self._stores.settings, repo)
+
+    def _repo(self, session: SessionRow) -> tuple[Path | None, str]:
+        """The folder to map; or none, and why."""
+        folder = Path(session.cwd)
+        if not session.cwd or not folder.is_dir():
+            return None, f"the session's folder {session.cwd!r} is not there, so no repository is mapped"
+        root = root_of(folder)
+        try:
+            mappable(root, home=Path.home(), store_home=self._stores.paths.home)
+        except UsageError as error:
+            return None, str(error)
+        return root, ""
+
+    def _keep(self) -> None:
+        while True:
+            try:
+                key = self._work.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                self._park_idle()
+                continue
+            if key is None:
+                return
+            self._save(key)
+            self._warm(key)
+
+    def _save(self, key: str) -> None:
+        session, held = self._repls[key]
+        try:
+            with self._stores.lend() as store:
+                held.save(store, session)
+        except ReplBusy:
+            return  # the next Cell runs already, and is followed by its own saving
+        except (RlmError, OSError) as error:
+            _log.warning("variables of %s were not saved: %s", key, error)
+
+    def _warm(self, key: str) -> None:
+        """Have one spare, for the repository that was used last."""
+        repo, _why_not = self._repo(self._repls[key][0])
+        with self._lock:
+            stale = [self._spares.pop(other) for other in list(self._spares) if other != repo]
+            is_there = repo in self._spares
+        for spare in stale:
+            spare.close()
+        if not is_there:
+            try:
+                started = start_repl(self._stores.paths, self._stores.settings, repo)
+            except (ReplError, OSError) as error:
+                _log.warning("no spare Repl: %s", error)
+                return
+            with self._lock:
+                self._spares[repo] = started
+
+    def _park_idle(self) -> None:
+        patience = self._stores.settings.repl_idle_seconds
+        for key, (_session, held) in list(self._repls.items()):
+            if held.is_live and time.monotonic() - held.used > patience:
+                self._park(key)
+        if not any(held.is_live for _session, held in self._repls.values()):
+            with self._lock:
+                spares, self._spares = list(self._spares.values()), {}
+            for spare in spares:
+                spare.close()
+
+    def _park(self, key: str) -> None:
+        session, held = self._repls[key]
+        try:
+            with self._stores.lend() as store:
+                held.park(store, session)
+        except (RlmError, OSError) as error:
+            _log.warning("variables of %s were not saved: %s", key, error)
+
+
+def start_repl(paths: Paths, settings: Settings, repo: Path | None) -> Repl:
+    """A Repl in the strongest Jail this machine gives.
+
+    Raises:
+        JailUnavailable: there is none.
+        ReplGone: it could not be started.
+    """
+    from rlm_mcp.sandbox.jail import Jail, Limits
+    from rlm_mcp.sandbox.jailed import JailedRepl
+    from rlm_mcp.sandbox.layers import confinement, survey
+    from rlm_mcp.sandbox.mounts import Mapped
+
+    limits = Limits(memory_bytes=settings.repl_memory_mb << 20, open_files=4_096)
+    walls = confinement(survey(), is_unsafe=settings.unsafe_repl_without_jail)
+    return JailedRepl(Jail.start(Mapped(repo=repo, hidden=(paths.home,)), limits, walls))
 
 
 def wire(environ: Mapping[str, str] | None = None) -> Stores:

@@ -73,8 +73,8 @@ class Jail:
         """What the child must be told to lock itself down to."""
         self.repo = repo
         """Where the child finds the repository; empty where it was given none."""
-        self.layers = ("bubblewrap",) if started.confinement.bubblewrap is not None else ()
-        """Names of the layers that are around the child from its start; it adds its own and tells them."""
+        self.layers = started.confinement.layers
+        """Names of the layers, outermost first; all are in force once the child has answered the first frame."""
         self._outer = started.process
         self._has_bubblewrap = started.confinement.bubblewrap is not None
         self._lock = threading.Lock()

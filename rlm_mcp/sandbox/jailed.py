@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from rlm_mcp.errors import ReplGone, RlmError
 from rlm_mcp.sandbox import wire
-from rlm_mcp.sandbox.inside.lockdown import Bounds
 from rlm_mcp.sandbox.jail import Jail
 from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Handed, Outcome
 
@@ -28,13 +27,13 @@ _OUTPUT_BYTES = 16 << 20
 _WORD_BYTES = 64 << 10
 """Room for the child's own word behind a full output."""
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-_Message = TypeVar("_Message", wire.Ready, wire.Saved, wire.Restored)
+_Message = TypeVar("_Message", wire.Ready, wire.Done, wire.Saved, wire.Restored)
 
 
 class JailedRepl:
     """Asks one child; ends it when it misbehaves."""
 
-    def __init__(self, jail: Jail, bounds: Bounds, *, output_bytes: int = _OUTPUT_BYTES) -> None:
+    def __init__(self, jail: Jail, *, output_bytes: int = _OUTPUT_BYTES) -> None:
         """Lock the child down.
 
         Raises:
@@ -43,11 +42,12 @@ class JailedRepl:
         self._jail = jail
         self._output = os.memfd_create("rlm-mcp-output", os.MFD_CLOEXEC)
         self._output_bytes = output_bytes
+        self.layers = jail.layers
         self._interrupted_at: float | None = None
         self._lock = threading.Lock()
-        message = wire.SetUp(bounds=asdict(bounds), repo=jail.repo, output_bytes=output_bytes)
+        message = wire.SetUp(bounds=asdict(jail.bounds), repo=jail.repo, output_bytes=output_bytes)
         try:
-            self.layers = jail.layers + self._ask(message, (self._output,), wire.Ready, _START_SECONDS).layers
+            self._ask(message, (self._output,), wire.Ready, _START_SECONDS)
         except ReplGone:
             self.close()
             raise
@@ -67,7 +67,8 @@ class JailedRepl:
             number=cell.number, code=cell.code, timeout_seconds=cell.timeout_seconds, session=cell.session
         )
         try:
-            done = self._run(message, bindings, started + cell.timeout_seconds + grace_seconds, grace_seconds)
+            deadline = started + cell.timeout_seconds + grace_seconds
+            done = self._exchange(message, (), wire.Done, bindings, deadline, grace_seconds)
         except (wire.WireBroken, wire.FrameTooLong) as error:
             return self._ended(started, str(error))
         except TimeoutError:
@@ -89,11 +90,16 @@ class JailedRepl:
         return self._ask(wire.Save(), (descriptor,), wire.Saved, _SAVE_SECONDS)
 
     def restore(
-        self, session: Mapping[str, Any], places: Sequence[tuple[str, int, int]], descriptor: int | None
+        self,
+        session: Mapping[str, Any],
+        places: Sequence[tuple[str, int, int]],
+        descriptor: int | None,
+        bindings: Mapping[str, Binding],
     ) -> wire.Restored:
         """Take saved variables back; raises ``ReplGone``."""
         message = wire.Restore(session=session, variables=tuple(places))
-        return self._ask(message, () if descriptor is None else (descriptor,), wire.Restored, _SAVE_SECONDS)
+        with_it = () if descriptor is None else (descriptor,)
+        return self._ask(message, with_it, wire.Restored, _SAVE_SECONDS, bindings)
 
     def interrupt(self) -> None:
         """Tell the Cell to stop; where it does not, its child is ended after the grace."""
@@ -110,21 +116,30 @@ class JailedRepl:
                 os.close(self._output)
             self._output = -1
 
-    def _run(
-        self, message: wire.Run, bindings: Mapping[str, Binding], deadline: float, grace_seconds: float
-    ) -> wire.Done:
+    def _exchange(  # noqa: PLR0913  # one turn of the wire
+        self,
+        message: wire.FromHost,
+        descriptors: tuple[int, ...],
+        kind: type[_Message],
+        bindings: Mapping[str, Binding],
+        deadline: float,
+        grace_seconds: float,
+    ) -> _Message:
+        """One turn: send, do what the child calls for, and take its answer."""
         end = self._jail.socket
         if wire.has_more(end):
             raise wire.WireBroken("it spoke out of turn, or is gone")
-        wire.send(end, message, deadline=deadline)
+        wire.send(end, message, descriptors, deadline=deadline)
         while True:
             self._await(deadline, grace_seconds)
             found, _none = wire.receive(end, max_bytes=wire.MAX_FROM_CHILD, deadline=deadline)
             said = wire.from_child(found)
-            if isinstance(said, wire.Done):
+            if isinstance(said, kind):
                 return said
+            if isinstance(said, wire.Refused):
+                raise wire.WireBroken(said.message)
             if not isinstance(said, wire.Call):
-                raise wire.WireBroken(f"{type(said).__name__} in place of an answer")
+                raise wire.WireBroken(f"{type(said).__name__} in place of {kind.__name__}")
             self._answer(said, bindings, deadline)
 
     def _await(self, deadline: float, grace_seconds: float) -> None:
@@ -139,33 +154,36 @@ class JailedRepl:
         end = self._jail.socket
         try:
             answer = _called(call, bindings)
-        except RlmError as error:
+            opened = _opened(answer) if isinstance(answer, Handed) else None
+        except (RlmError, OSError) as error:  # OSError: the file is gone, or no descriptor is left
             wire.send(end, wire.Failure(error=type(error).__name__, message=str(error)), deadline=deadline)
             return
-        if not isinstance(answer, Handed):
+        if opened is None:
             wire.send(end, wire.Value(value=answer), deadline=deadline)
             return
+        descriptor, length = opened
         try:
-            wire.send(end, wire.Value(value={"length": answer.length}), (answer.descriptor,), deadline=deadline)
+            wire.send(end, wire.Value(value={"length": length}), (descriptor,), deadline=deadline)
         finally:
-            os.close(answer.descriptor)
+            os.close(descriptor)
 
     def _ask(
-        self, message: wire.FromHost, descriptors: tuple[int, ...], kind: type[_Message], seconds: float
+        self,
+        message: wire.FromHost,
+        descriptors: tuple[int, ...],
+        kind: type[_Message],
+        seconds: float,
+        bindings: Mapping[str, Binding] | None = None,
     ) -> _Message:
-        end, deadline = self._jail.socket, time.monotonic() + seconds
+        if not self._jail.is_alive():
+            raise ReplGone(f"the Repl's process is not there any more: {self._jail.why_ended()}")
+        with self._lock:
+            self._interrupted_at = None
         try:
-            wire.send(end, message, descriptors, deadline=deadline)
-            found, _none = wire.receive(end, max_bytes=wire.MAX_FROM_CHILD, deadline=deadline)
-            said = wire.from_child(found)
+            return self._exchange(message, descriptors, kind, bindings or {}, time.monotonic() + seconds, seconds)
         except (wire.WireBroken, wire.FrameTooLong, TimeoutError) as error:
-            raise self._gone(str(error) or f"no answer in {seconds:g} s") from error
-        if isinstance(said, kind):
-            return said
-        raise self._gone(said.message if isinstance(said, wire.Refused) else f"{type(said).__name__} out of turn")
-
-    def _gone(self, why: str) -> ReplGone:
-        return ReplGone(f"the Repl's process was ended: {self._end(why)}")
+            why = self._end(str(error) or f"no answer in {seconds:g} s")
+            raise ReplGone(f"the Repl's process was ended: {why}") from error
 
     def _ended(self, started: float, why: str) -> Outcome:
         """The child is ended; what it had printed is kept."""
@@ -179,9 +197,8 @@ class JailedRepl:
 
     def _end(self, why: str) -> str:
         """End the child; its own way of ending, where it had one, is the better reason."""
-        ended_itself = not self._jail.is_alive()
         self._jail.kill()
-        return (ended_itself and self._jail.why_ended()) or why
+        return self._jail.why_ended() or why
 
     def _written(self, count: int) -> bytes:
         """Of the output file, which the child may have made of any length."""
@@ -202,14 +219,16 @@ def _called(call: wire.Call, bindings: Mapping[str, Binding]) -> wire.JSON | Han
     if isinstance(answer, Handed):
         return answer
     text = json.dumps(answer)
-    return answer if len(text) <= _INLINE_BYTES else handed(text.encode("ascii"))
+    return answer if len(text) <= _INLINE_BYTES else Handed(content=text.encode("ascii"))
 
 
-def handed(content: bytes) -> Handed:
-    """Bytes as a file to hand over, sealed: the Cell can only read it."""
+def _opened(large: Handed) -> tuple[int, int]:
+    """A descriptor of it, for reading alone, and how many bytes count."""
+    if large.path is not None:
+        return os.open(large.path, os.O_RDONLY | os.O_CLOEXEC), large.length
     descriptor = os.memfd_create("rlm-mcp", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    view = memoryview(content)
+    view = memoryview(large.content)
     while view:
         view = view[os.write(descriptor, view) :]
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-    return Handed(descriptor=descriptor, length=len(content))
+    return descriptor, len(large.content)

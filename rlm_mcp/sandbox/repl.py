@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from rlm_mcp.sandbox.wire import JSON, Ending, Restored, Saved
@@ -18,11 +19,13 @@ GRACE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handed:
-    """A file handed over to the Cell; the descriptor is closed once it is sent."""
+    """A large value for a Cell: it is mapped, and never copied through a frame."""
 
-    descriptor: int
-    length: int
-    """Bytes that count; the file may be longer."""
+    content: bytes = b""
+    path: Path | None = None
+    """A file of ours, in place of ``content``."""
+    length: int = 0
+    """Bytes of the file that count; it may be longer."""
 
 
 Binding = Callable[..., JSON | Handed]
@@ -84,7 +87,11 @@ class Repl(Protocol):
         """
 
     def restore(
-        self, session: Mapping[str, Any], places: Sequence[tuple[str, int, int]], descriptor: int | None
+        self,
+        session: Mapping[str, Any],
+        places: Sequence[tuple[str, int, int]],
+        descriptor: int | None,
+        bindings: Mapping[str, Binding],
     ) -> Restored:
         """Throw all variables away and take these from the file.
 

@@ -167,6 +167,8 @@ class Saved:
     variables: tuple[tuple[str, int, int], ...]
     unsaved: tuple[tuple[str, str], ...]
     """Name, and why not."""
+    complaint: str = ""
+    """Why nothing could be written at all: no room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,7 +317,11 @@ def from_child(found: Mapping[str, Any]) -> FromChild:
                 variables=fields_of.pairs("variables"),
             )
         case "Saved":
-            message = Saved(variables=fields_of.places("variables"), unsaved=fields_of.pairs("unsaved"))
+            message = Saved(
+                variables=fields_of.places("variables"),
+                unsaved=fields_of.pairs("unsaved"),
+                complaint=fields_of.text("complaint"),
+            )
         case "Restored":
             message = Restored(lost=fields_of.pairs("lost"))
         case other:

@@ -103,6 +103,16 @@ def all_events(store: Store, session: SessionRow) -> Iterator[EventRow]:
     return (_event(row) for row in rows)
 
 
+def table(store: Store, session: SessionRow, *, after: int, upto: int) -> list[tuple[object, ...]]:
+    """Events ``after`` (not included) to ``upto`` as (seq, turn, kind, tool, agent, failed, time, start, length)."""
+    rows = store.connection.execute(
+        "SELECT seq, turn, kind, tool, agent, failed, time, start, length FROM event "
+        "WHERE session = ? AND seq > ? AND seq <= ? ORDER BY seq",
+        (session.id, after, upto),
+    )
+    return [tuple(row) for row in rows.fetchall()]
+
+
 def text_of(store: Store, event: EventRow, *, max_bytes: int | None = None) -> str:
     """The Event's text from the log (its first ``max_bytes`` bytes, cut at a character)."""
     length = event.length if max_bytes is None else min(event.length, max_bytes)

@@ -30,6 +30,7 @@ _NUDGE_SECONDS = 0.05
 _FRAMES = 12
 _VARIABLES = 200
 _NAME_CHARS = 100
+_MEMORY_HINT = "(The Repl's limit of main storage; work on parts, and del what is no longer needed.)"
 _JAIL_HINT = (
     "(The Jail has no network, no processes, no threads and no files but the repository, read-only; "
     "use session, repo, docs.)"
@@ -282,10 +283,13 @@ class Runner:
             written_bytes=self.output.written_bytes,
             lost_bytes=self.output.lost_bytes,
             final_start=start,
-            variables=tuple(
-                (name[:_NAME_CHARS], kind_of(value)) for name, value in list(self.variables().items())[-_VARIABLES:]
-            ),
+            variables=self._told_variables(),
         )
+
+    def _told_variables(self) -> tuple[tuple[str, str], ...]:
+        """The latest variables that are no modules."""
+        found = [(name, value) for name, value in self.variables().items() if not isinstance(value, types.ModuleType)]
+        return tuple((name[:_NAME_CHARS], kind_of(value)) for name, value in found[-_VARIABLES:])
 
 
 def _reset() -> NoReturn:
@@ -313,7 +317,7 @@ def displayed(value: object) -> str:
 
 def kind_of(value: object) -> str:
     """What a variable is, in a few words: ``list, 1,200``."""
-    name = type(value).__name__[:60]
+    name = "list" if isinstance(value, list) else type(value).__name__[:60]
     if isinstance(value, str):
         return f"{name}, {len(value):,} characters"
     if isinstance(value, list | tuple | dict | set | frozenset | bytes | bytearray):
@@ -332,6 +336,8 @@ def _explained(error: BaseException) -> str:
         return f"{type(error).__name__}: {error}"
     _keep_cells(told, depth=0)
     lines = "".join(told.format(chain=True)).rstrip("\n")
+    if isinstance(error, MemoryError):
+        return f"{lines}\n{_MEMORY_HINT}"
     return f"{lines}\n{_JAIL_HINT}" if isinstance(error, PermissionError | ChildProcessError) else lines
 
 

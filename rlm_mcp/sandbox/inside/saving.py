@@ -7,6 +7,7 @@ by value; here their globals are the namespace itself, before and after.
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import types
@@ -19,6 +20,7 @@ import cloudpickle
 from rlm_mcp.sandbox.wire import Restored, Saved
 
 _WHY_CHARS = 300
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _BUFFER_BYTES = 1 << 20
 
 
@@ -119,7 +121,12 @@ def save(descriptor: int, variables: Mapping[str, Any]) -> Saved:
     """Pickle the variables into the file; those that cannot be are named with the reason."""
     unsaved: dict[str, str] = {}
     while True:
-        places, failed = _saved(descriptor, variables, unsaved)
+        try:
+            places, failed = _saved(descriptor, variables, unsaved)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            return Saved(variables=(), unsaved=(), complaint=str(error))
         if not failed:
             return Saved(variables=tuple(places), unsaved=tuple(unsaved.items()))
         unsaved.update(failed)
@@ -142,6 +149,8 @@ def _saved(
             try:
                 pickler.dump(_Named(given) if given else value)
             except Exception as error:  # noqa: BLE001  # whatever a value's own pickling raises
+                if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                    raise
                 return [], {name: f"{type(error).__name__}: {error}"[:_WHY_CHARS]}
             places.append((name, start, file.tell() - start))
     return places, {}

@@ -227,6 +227,8 @@ class Seen:
         for name, given in self._host.runner.given.items():
             if value is given:
                 return name
+        if isinstance(value, str):
+            return "context" if self._session is not None and self._session.has_text(value) else ""
         if isinstance(value, Session):
             return f"session:{value.key}"
         return f"document:{value.name}" if isinstance(value, Document) else ""
@@ -247,7 +249,9 @@ class Seen:
 
     def _read(self, ref: str) -> str:
         """The exact text of a Ref, whole: "e12", "e12:0-400", "t3", "c5" (a Cell's output), "d1f2e3d4c" (a document)."""
-        return str(self._host.ask("read", ref=str(ref)))
+        _value, mapped = self._host.ask_mapped("read", ref=str(ref))
+        assert mapped is not None
+        return mapped.text()
 
     def _help(self, *topics: object) -> None:
         """What something is: help(session), help(repo), help(docs), help(len). Without anything: what there is."""

@@ -46,7 +46,7 @@ class Event:
         return self.length
 
     def __repr__(self) -> str:
-        words = [self.ref, f"t{self.turn}", self.kind, self.tool, "failed" if self.failed else "", stamp(self.time)]
+        words = [self.ref, f"t{self.turn}", self.kind, self.tool, "failed" if self.failed else ""]
         head = self._session.log.text(self._start, self._start + min(self.length, 400))
         return f"{' '.join(word for word in words if word)}  {one_line(head, 120)} ({self.length:,} bytes)"
 
@@ -108,7 +108,8 @@ class Fact:
 
     def __repr__(self) -> str:
         about = self.subject if self.subject and self.subject not in self.text else ""
-        words = (self.kind, self.status, one_line(about, 100), one_line(self.text, 160))
+        told = self.text if self.text != self.status else ""
+        words = (self.kind, self.status, one_line(about, 100), one_line(told, 160))
         return f"{' '.join(word for word in words if word)}  {self.ref}{'' if self.current else '  (superseded)'}"
 
 
@@ -211,6 +212,10 @@ class Session:
         if self._text_bytes != log.length:
             self._text, self._text_bytes = log.text(), log.length
         return self._text
+
+    def has_text(self, text: str) -> bool:
+        """Whether this very str is ``session.text``."""
+        return text is self._text and self._text_bytes >= 0
 
     @property
     def raw(self) -> memoryview:

@@ -1,0 +1,240 @@
+"""What the host does for a Cell: functions that model-written code may call, over one Session and its repository.
+
+Every argument is hostile: of any JSON type and size. None of them names a file of the host; paths are of the
+repository, and only what the repository's own functions let through.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rlm_mcp.errors import QueryError, RefError, UsageError
+from rlm_mcp.facts.kinds import FactKind
+from rlm_mcp.refs import Ref, parse_ref
+from rlm_mcp.repo import grep, snapshots, times, tree
+from rlm_mcp.sandbox.repl import Binding, Handed
+from rlm_mcp.store import documents, events, facts, log, sessions
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.sessions import ScopePart, SessionRow
+from rlm_mcp.verbs.read import read
+from rlm_mcp.verbs.search import search
+
+_FACTS = 100_000
+_WHOLE_TOKENS = 16_000_000
+_DIFF_BYTES = 32 << 20
+_FILTERS = {"kind": str, "turns": str, "scope": str, "mode": str, "max_tokens": int, "offset": int}
+
+
+def bindings(store: Store, session: SessionRow, *, repo: Path | None, repo_missing: str) -> Mapping[str, Binding]:
+    """Name -> host function.
+
+    Args:
+        repo: the repository's folder, where one is mapped.
+        repo_missing: why none is.
+    """
+    seen = _Seen(store=store, session=session, scope=tuple(sessions.continued(store, session)))
+    found: dict[str, Binding] = {
+        "log": seen.log,
+        "events": seen.events,
+        "facts": seen.facts,
+        "search": seen.search,
+        "read": seen.read,
+        "documents": seen.documents,
+        "document": seen.document,
+        "repo_missing": lambda: repo_missing,
+    }
+    if repo is not None:
+        mapped = _Mapped(store=store, session=session, root=repo)
+        found |= {"repo_files": mapped.files, "repo_grep": mapped.grep, "repo_diff": mapped.diff}
+    else:
+        found |= dict.fromkeys(("repo_files", "repo_grep", "repo_diff"), partial(_refuse, repo_missing))
+    return found
+
+
+def known(store: Store, session: SessionRow) -> dict[str, Any]:
+    """What ``session`` in a Cell is told of the Session as it is now, with those it continues."""
+    parts = sessions.continued(store, session)
+    own = _known(parts[0])
+    own["earlier"] = [_known(part) for part in parts[1:]]
+    return own
+
+
+def _known(part: ScopePart) -> dict[str, Any]:
+    row = part.session
+    return {
+        "key": row.key,
+        "events": min(part.max_seq, row.events),
+        "turns": row.turns,
+        "log_bytes": row.log_bytes,
+        "title": row.title,
+        "cwd": row.cwd,
+        "model": row.model,
+        "started": row.started,
+        "updated": row.updated,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """Over the Session, those it continues, and its Documents."""
+
+    store: Store
+    session: SessionRow
+    scope: tuple[ScopePart, ...]
+
+    def log(self, session: Any) -> Handed:
+        """The log's file."""
+        row = self._part(session).session
+        path = log.log_path(self.store.paths, row.key)
+        return Handed(path=path, length=row.log_bytes)
+
+    def events(self, session: Any, after: Any) -> Handed:
+        """Rows of ``inside.session.Event``, from the one behind ``after`` on."""
+        part = self._part(session)
+        rows = events.table(self.store, part.session, after=_number(after, "after"), upto=part.max_seq)
+        return Handed(content=json.dumps(rows).encode("ascii"))
+
+    def facts(self, kind: Any, current: Any) -> Handed:
+        """Facts in order of time, as ``inside.session.Fact`` takes them."""
+        kinds = [str(one) for one in FactKind]
+        if _text(kind, "kind") and kind not in kinds:
+            raise QueryError(f"kind {kind!r} is not known; known: {', '.join(kinds)}")
+        rows = facts.of_kind(
+            self.store,
+            self.scope,
+            [kind] if kind else kinds,
+            current_only=bool(current),
+            newest_first=False,
+            limit=_FACTS,
+        )
+        return Handed(content=json.dumps([self._fact(row) for row in rows]).encode("ascii"))
+
+    def _fact(self, row: facts.FactRow) -> dict[str, Any]:
+        prefix = "" if row.session_key == self.session.key else f"{row.session_key}."
+        return {
+            "kind": row.kind,
+            "subject": row.subject,
+            "text": row.text,
+            "status": row.status,
+            "turn": row.turn,
+            "ref": prefix + row.ref,
+            "time": row.time,
+            "exit_code": row.exit_code,
+            "seconds": row.seconds,
+            "added": row.added,
+            "removed": row.removed,
+            "note": row.note,
+            "current": row.superseded_by == 0,
+        }
+
+    def search(self, query: Any, **filters: Any) -> dict[str, Any]:
+        """As the verb."""
+        for name, value in filters.items():
+            if name not in _FILTERS or type(value) is not _FILTERS[name]:
+                raise QueryError(f"search takes no {name}={value!r:.80}; it takes: {', '.join(_FILTERS)}")
+        answer = search(self.store, self.session, _text(query, "query"), **filters)
+        return {"text": answer.text, "total": answer.total, "hits": [asdict(hit) for hit in answer.hits]}
+
+    def read(self, ref: Any) -> Handed:
+        """The whole text of a Ref."""
+        answer = read(self.store, self.session, _text(ref, "ref"), max_tokens=_WHOLE_TOKENS)
+        if answer.next_offset is not None:
+            raise RefError(f"{ref!r} has {answer.total_bytes:,} bytes, too many to read at once; read spans of it")
+        return Handed(content=answer.text.encode("utf-8", "replace"))
+
+    def documents(self) -> list[dict[str, Any]]:
+        """What is loaded, by name."""
+        rows = documents.known_to(self.store, self.session)
+        return [{**asdict(row), "ref": row.ref} for row in rows]
+
+    def document(self, sha256: Any) -> Handed:
+        """A loaded Document's file."""
+        for row in documents.known_to(self.store, self.session):
+            if row.sha256 == sha256:
+                return Handed(path=documents.document_path(self.store, row.sha256), length=row.length)
+        raise QueryError(f"no document {sha256!r:.80} is loaded")
+
+    def _part(self, key: Any) -> ScopePart:
+        for part in self.scope:
+            if part.session.key == key:
+                return part
+        raise QueryError(f"session {key!r:.80} is not one that this session continues")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mapped:
+    """Over the repository."""
+
+    store: Store
+    session: SessionRow
+    root: Path
+
+    def files(self, glob: Any) -> list[str]:
+        """Paths that fit."""
+        return list(tree.files(self.root, _text(glob, "glob")).paths)
+
+    def grep(self, pattern: Any, glob: Any, ignore_case: Any, limit: Any) -> list[list[Any]]:
+        """Path, line number and line of each match."""
+        answer = grep.grep(
+            self.root,
+            _text(pattern, "pattern"),
+            glob=_text(glob, "glob"),
+            ignore_case=bool(ignore_case),
+            max_matches=_number(limit, "limit"),
+        )
+        return [[match.path, match.line, match.text] for match in answer.matches]
+
+    def diff(self, since: Any, path: Any, stat: Any) -> Handed:
+        """Unified diff since then, with a first line that says from when."""
+        answer = snapshots.diff(
+            self.store.paths,
+            self.root,
+            self._since(since),
+            path=_text(path, "path"),
+            stat=bool(stat),
+            max_bytes=_DIFF_BYTES,
+        )
+        return Handed(content=json.dumps(answer.text).encode("ascii"))
+
+    def _since(self, since: Any) -> float:
+        """A time, or the time of a Turn or Event."""
+        if isinstance(since, str):
+            try:
+                found = self._time_of(parse_ref(since))
+            except RefError:
+                return times.parse_since(since, time.time())
+            if found is None:
+                raise QueryError(f"{since!r} has no time; name another turn or event, or a time")
+            return found
+        if isinstance(since, int | float) and not isinstance(since, bool):
+            return times.parse_since(since, time.time())
+        raise QueryError(f"since is {since!r:.80}; give a time ('2 hours ago', '2026-11-22T09:00') or a Ref ('t12')")
+
+    def _time_of(self, ref: Ref) -> float | None:
+        if ref.turn is not None:
+            return events.turn_row(self.store, self.session, ref.turn).started
+        if ref.event is not None:
+            return events.event_row(self.store, self.session, ref.event).time
+        raise QueryError(f"'{ref}' is no turn or event; write 't12' or 'e40'")
+
+
+def _refuse(why: str, **_arguments: Any) -> Any:
+    raise UsageError(why)
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise QueryError(f"{name} is {value!r:.80}; give a text")
+    return value
+
+
+def _number(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise QueryError(f"{name} is {value!r:.80}; give a whole number, 0 or more")
+    return value
