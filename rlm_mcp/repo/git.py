@@ -1,0 +1,210 @@
+"""Running git on a stranger's repository: what its config, hooks and attributes name is never run.
+
+What git would run is told by config (``core.fsmonitor``, ``core.hooksPath``, ``filter.*``, ``diff.*``,
+``core.sshCommand``, aliases ...; git-config(1)) and by files in the repository folder. Therefore: the environment is
+our own (no system, no user config, no prompt, no protocol to fetch by), the two settings that any command heeds are
+overridden on the command line, and only commands are used that heed no other. Snapshots go further: they have a
+repository of their own, so the user's config is not read at all. Of the user's settings only values that decide how
+bytes are compared are taken over (line ends, modes, the file of global ignores).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlm_mcp import process
+from rlm_mcp.errors import ProcessError, StoreFull
+
+_SECONDS = 60.0
+_BOOLEANS = frozenset({"filemode", "symlinks", "ignorecase", "precomposeunicode", "trustctime"})
+_CHOICES = {
+    "autocrlf": {"true", "false", "input"},
+    "eol": {"lf", "crlf", "native"},
+    "checkstat": {"default", "minimal"},
+}
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0", ""})
+_POINTER_BYTES = 4_096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """The user's git repository of a work tree, found without git. Only ever read."""
+
+    top: Path
+    """The work tree's top folder."""
+    git_dir: Path
+    """``.git``, or where that file points (worktrees, submodules)."""
+    common_dir: Path
+    """Where objects and config lie: ``git_dir``, but for a worktree the main repository's."""
+
+
+def repository_at(top: Path) -> Repository | None:
+    """The repository whose work tree begins at ``top``; None where there is no ``.git`` (gitrepository-layout(5))."""
+    git_dir = _pointed(top / ".git", "gitdir: ")
+    if git_dir is None or not (git_dir / "HEAD").is_file():
+        return None
+    common = _pointed(git_dir / "commondir", "")
+    return Repository(top=top, git_dir=git_dir, common_dir=common or git_dir)
+
+
+def _pointed(path: Path, prefix: str) -> Path | None:
+    """The folder ``path`` is, or names on its line."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return path
+        if not stat.S_ISREG(mode):
+            return None
+        with path.open("rb") as file:
+            line = os.fsdecode(file.read(_POINTER_BYTES)).rstrip("\r\n")
+    except OSError:
+        return None
+    if not line.startswith(prefix) or "\0" in line:
+        return None
+    return Path(os.path.normpath(path.parent / line.removeprefix(prefix)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Git:
+    """A repository, a work tree, and how git is run on them."""
+
+    git_dir: Path
+    work_tree: Path
+    settings: tuple[str, ...] = ()
+    """``name=value``, put before every command; see :func:`inert_settings`."""
+    index: Path | None = None
+    """In place of the repository's own."""
+
+    def run(
+        self,
+        *arguments: str,
+        timeout_seconds: float = _SECONDS,
+        max_bytes: int = 64 << 20,
+        standard_input: Path | None = None,
+        may_fail: bool = False,
+    ) -> process.Ended:
+        """Run a git command in the work tree.
+
+        Raises:
+            ProcessError: git is missing, ran too long, printed more than ``max_bytes`` or, unless it may, failed.
+            StoreFull: it failed because the disk is full.
+        """
+        environ = {**_environ(), "GIT_DIR": str(self.git_dir), "GIT_WORK_TREE": str(self.work_tree)}
+        if self.index is not None:
+            environ["GIT_INDEX_FILE"] = str(self.index)
+        options = [part for setting in (*_OVERRIDES, *self.settings) for part in ("-c", setting)]
+        ended = process.run(
+            [find_git(), "--no-pager", "--literal-pathspecs", *options, *arguments],
+            timeout_seconds=timeout_seconds,
+            max_bytes=max_bytes,
+            cwd=self.work_tree,
+            environ=environ,
+            standard_input=standard_input,
+        )
+        if ended.is_cut:
+            raise ProcessError(
+                f"'git {arguments[0]}' printed more than {max_bytes:,} bytes and was ended; ask for less"
+            )
+        if ended.exit_code and not may_fail:
+            raise _failed(arguments[0], self.work_tree, ended)
+        return ended
+
+
+_OVERRIDES = ("core.fsmonitor=", "core.hooksPath=/dev/null", "core.safecrlf=false", "core.quotePath=false", "gc.auto=0")
+"""``core.fsmonitor`` empty means none in every version of git; ``false`` was a program's name before 2.36."""
+
+
+def _failed(command: str, folder: Path, ended: process.Ended) -> ProcessError | StoreFull:
+    said = " ".join(ended.complaint.decode("utf-8", "replace").split())[:600]
+    if "No space left on device" in said or "Disk quota exceeded" in said:
+        return StoreFull(f"'git {command}' found the disk full ({said}); free some room")
+    return ProcessError(f"'git {command}' in {str(folder)!r} failed ({said}); try it there by hand")
+
+
+def has_git() -> bool:
+    """Whether there is a git to run."""
+    return shutil.which("git", path=_path()) is not None
+
+
+def find_git() -> str:
+    """The git program.
+
+    Raises:
+        ProcessError: there is none.
+    """
+    found = shutil.which("git", path=_path())
+    if found is None:
+        raise ProcessError(
+            "this needs git, which is not on PATH; install it (from your system's packages or git-scm.com/downloads)"
+        )
+    return found
+
+
+def _path() -> str:
+    """PATH without its relative folders: they would lie in the work tree."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
+
+
+def _environ() -> dict[str, str]:
+    return {
+        "PATH": _path(),
+        "HOME": os.devnull,
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+    }
+
+
+def inert_settings(repository: Repository | None, folder: Path) -> tuple[str, ...]:
+    """The user's settings, of all scopes, that decide how files compare; none names a program. ``name=value`` each.
+
+    Raises:
+        ProcessError: git is missing, or a config file cannot be read.
+    """
+    home = os.environ.get("HOME", "")
+    passed = ("XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+    own = {name: os.environ[name] for name in passed if name in os.environ}
+    hidden = ("GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL")
+    environ = {name: value for name, value in _environ().items() if name not in hidden}
+    environ |= own | {"HOME": home or os.devnull}
+    environ["GIT_DIR"] = os.devnull if repository is None else str(repository.git_dir)
+    ended = process.run(
+        [find_git(), "config", "--null", "--show-scope", "--get-regexp", r"^core\.[a-z]+$"],
+        timeout_seconds=_SECONDS,
+        cwd=folder,
+        environ=environ,
+    )
+    if ended.exit_code not in (0, 1):  # 1: nothing is set
+        raise _failed("config", folder, ended)
+    return _inert(os.fsdecode(ended.output).split("\0"), home, own)
+
+
+def _inert(said: list[str], home: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Of ``scope, name-newline-value, scope, ...``; later ones win."""
+    found: dict[str, str] = {}
+    ignores = Path(environ.get("XDG_CONFIG_HOME") or Path(home, ".config"), "git", "ignore")
+    for scope, pair in zip(said[::2], said[1::2], strict=False):
+        name, newline, value = pair.partition("\n")
+        name, lowered = name.removeprefix("core."), value.strip().lower()
+        if name in _BOOLEANS or name == "autocrlf":
+            lowered = "true" if lowered in _TRUE or not newline else "false" if lowered in _FALSE else lowered
+        if (name in _BOOLEANS and lowered in ("true", "false")) or lowered in _CHOICES.get(name, ()):
+            found[name] = lowered
+        elif name == "excludesfile" and scope in ("system", "global"):
+            ignores = Path(home, value[2:]) if value.startswith("~/") else Path(value)
+    if ignores.is_absolute() and ignores.is_file():
+        found["excludesfile"] = str(ignores)
+    return tuple(f"core.{name}={value}" for name, value in sorted(found.items()))
