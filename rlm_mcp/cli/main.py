@@ -28,6 +28,7 @@ _COMMANDS = {
     "read": ("rlm_mcp.cli.ask", "Give the exact text of a Ref."),
     "brief": ("rlm_mcp.cli.ask", "Print the Brief of a session."),
     "compact": ("rlm_mcp.cli.ask", "Make and record the Brief of a compaction."),
+    "load": ("rlm_mcp.cli.load", "Bring files into a session as documents."),
     "status": ("rlm_mcp.cli.keep", "Show what is held."),
     "ingest": ("rlm_mcp.cli.keep", "Take transcripts into the store."),
     "export": ("rlm_mcp.cli.keep", "Give a session back, as Markdown or byte for byte."),

@@ -7,6 +7,7 @@ files do; :func:`shown` is how a text leaves the store.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -212,6 +213,15 @@ def secrets_in(store: Store, document: int, start: int, end: int) -> list[Secret
         (document, end, start),
     )
     return [Secret(start=row["start"], end=row["end"], label=row["label"]) for row in rows]
+
+
+def count_secrets(store: Store, numbers: Collection[int]) -> int:
+    """How many secrets stand in those Documents (by ``id``)."""
+    row = store.connection.execute(
+        "SELECT count(*) AS count FROM secret WHERE document IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(numbers)),),
+    ).fetchone()
+    return int(row["count"])
 
 
 def shown(store: Store, row: DocumentRow | LoadedRow, start: int, end: int) -> Shown:
