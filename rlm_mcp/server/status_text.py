@@ -16,6 +16,9 @@ _FACTS = ("edit", "read", "command", "test", "failing_test", "error", "constrain
 def status_text(status: Status) -> str:
     """What is held, what was skipped, what was folded, what is wrong."""
     lines = _session_lines(status) if status.session is not None else _sessions_lines(status)
+    if status.documents:
+        word = "loaded" if status.session is not None else "held"
+        lines.append(f"documents: {status.documents:,} {word}, {size(status.document_bytes)} of text")
     lines += [f"degraded: {mark} (its next ingest heals it)" for mark in status.degraded]
     total = status.database_bytes + status.log_bytes + status.raw_bytes
     lines.append(

@@ -167,7 +167,8 @@ def _text(answer: LoadAnswer, picked: Picked) -> str:
     if answer.changed:
         lines.append(f"written to while they were read, as they were then: {_some(answer.changed)}")
     if answer.secrets:
-        lines.append(f"{answer.secrets:,} secrets in them are shown as marks")
+        many = f"{answer.secrets:,} secrets in them are shown as marks"
+        lines.append(many if answer.secrets > 1 else "1 secret in them is shown as a mark")
     skipped = _skipped_line(answer.skipped, picked.left_out)
     if skipped:
         lines.append(f"skipped {skipped}")

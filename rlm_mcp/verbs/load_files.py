@@ -185,13 +185,11 @@ def _member(root: Path, path: str, folder: str, home: Path) -> Wanted:
     file = root / path
     try:
         if file.is_symlink():
-            file = file.resolve(strict=True)
-            if root not in file.parents:
-                raise DocumentError(f"{path!r} leads out of the folder; name it itself", why="links out of the folder")
+            file = _followed(root, path)
         found = file.lstat()
     except FileNotFoundError as error:
         raise DocumentError(f"{path!r} is gone; look for its name", why="gone") from error
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+    except OSError as error:
         raise DocumentError(f"{path!r} cannot be read ({error}); mend it", why="not readable") from error
     why = why_private(root / path, home) or why_private(file, home)
     if why:
@@ -201,6 +199,16 @@ def _member(root: Path, path: str, folder: str, home: Path) -> Wanted:
     if found.st_size > MOST_BYTES_OF_ONE:
         raise DocumentError(f"{path!r} is too large; load a part of it", why="larger than 4 GiB")
     return Wanted(file=file, name=_plain(f"{folder}/{path}"), size=found.st_size)
+
+
+def _followed(root: Path, path: str) -> Path:
+    try:
+        file = (root / path).resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise DocumentError(f"{path!r} leads nowhere ({error}); mend it", why="broken links") from error
+    if root not in file.parents:
+        raise DocumentError(f"{path!r} leads out of the folder; name it itself", why="links out of the folder")
+    return file
 
 
 def _plain(name: str) -> str:

@@ -60,7 +60,8 @@ def mention(store: Store, session: SessionRow, pattern: str, *, fixed: bool) -> 
     words = words_of(pattern) if fixed else []
     count = index.count_words(store, among, matching(words, every=True)) if words else 0
     count = count or index.by_pattern(store, among, pattern, fixed=fixed).total
-    return f" here, but {count:,} places in loaded documents do: scope=docs" if count else ""
+    where = "1 place in loaded documents does" if count == 1 else f"{count:,} places in loaded documents do"
+    return f" here, but {where}: scope=docs" if count else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlm_mcp.store import degraded, events, facts, folds, sessions
+from rlm_mcp.store import degraded, documents, events, facts, folds, sessions
 from rlm_mcp.store.database import Store, check
 from rlm_mcp.store.folds import FoldRow
 from rlm_mcp.store.sessions import SessionRow
@@ -23,6 +23,10 @@ class Status:
     database_bytes: int
     log_bytes: int
     raw_bytes: int
+    documents: int
+    """Loaded by the Session and those it continues; held by the store, where no Session was named."""
+    document_bytes: int
+    """Of their texts."""
     session: SessionRow | None
     lineage: tuple[str, ...]
     """Keys of the Sessions it came out of, newest first."""
@@ -42,6 +46,7 @@ class Status:
 def status(store: Store, session: SessionRow | None = None) -> Status:
     """Look at the store and, if given, at one Session."""
     paths = store.paths
+    count, count_bytes = documents.held(store)
     found_skips: Sequence[tuple[str, str, int]] = ()
     counted: dict[str, tuple[int, int, int]] = {}
     made: Sequence[FoldRow] = ()
@@ -52,11 +57,15 @@ def status(store: Store, session: SessionRow | None = None) -> Status:
         counted = facts.counts(store, scope)
         made = folds.of_session(store, session.client_session)
         older = tuple(part.session.key for part in scope[1:])
+        known = documents.known_to(store, session)
+        count, count_bytes = len(known), sum(row.length for row in known)
     return Status(
         home=str(paths.home),
         database_bytes=_size(paths.database) + _size(paths.database.with_name(paths.database.name + "-wal")),
         log_bytes=_folder_size(paths.sessions),
         raw_bytes=_folder_size(paths.raw) + _folder_size(paths.payloads),
+        documents=count,
+        document_bytes=count_bytes,
         session=session,
         lineage=older,
         skips=tuple(found_skips),
