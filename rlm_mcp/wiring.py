@@ -98,21 +98,26 @@ class Repls:
         self.close()
 
     def run(
-        self, store: Store, session: SessionRow, code: str, *, timeout_seconds: float = DEFAULT_SECONDS
+        self,
+        store: Store,
+        session: SessionRow,
+        code: str,
+        *,
+        timeout_seconds: float = DEFAULT_SECONDS,
+        owner: object = None,
     ) -> ReplAnswer:
         """Run a Cell of the Session; see :meth:`rlm_mcp.verbs.repl.SessionRepl.run` for what it raises."""
         repo, why_not = self._repo(session)
         held = self._of(session, repo)
         functions = bindings(store, session, repo=repo, repo_missing=why_not)
-        answer = held.run(store, session, code, functions, timeout_seconds=timeout_seconds)
+        answer = held.run(store, session, code, functions, timeout_seconds=timeout_seconds, owner=owner)
         self._work.put(session.key)
         return answer
 
-    def interrupt(self, session_key: str) -> None:
-        """Stop the Cell of that Session, if one runs."""
-        found = self._repls.get(session_key)
-        if found is not None:
-            found[1].interrupt()
+    def interrupt(self, owner: object = None) -> None:
+        """Stop the Cells that were run for ``owner``."""
+        for _session, held in list(self._repls.values()):
+            held.interrupt(owner)
 
     def close(self) -> None:
         """Save what is unsaved and end every process."""

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,19 +21,21 @@ from rlm_mcp import __version__
 from rlm_mcp.errors import RlmError
 from rlm_mcp.server.schemas import INSTRUCTIONS, META, TOOLS
 from rlm_mcp.server.session import SessionFinder, beside
-from rlm_mcp.server.tools import call
+from rlm_mcp.server.tools import Asked, Tools
 from rlm_mcp.server.watch import Tail
-from rlm_mcp.wiring import Stores, wire
+from rlm_mcp.wiring import Repls, wire
 
 _log = logging.getLogger("rlm_mcp")
 
 _CALLS_AT_ONCE = 8
+_CELLS_AT_ONCE = 16
+"""Cells wait in threads of their own, so that the other tools never wait for them."""
 _PARENT_CHECK_SECONDS = 1.0
 
 
-def build(stores: Stores, finder: SessionFinder) -> Server[Any]:
+def build(tools: Tools) -> Server[Any]:
     """The server with its tools; runs on any transport."""
-    limiter = anyio.CapacityLimiter(_CALLS_AT_ONCE)
+    limiter, cells = anyio.CapacityLimiter(_CALLS_AT_ONCE), anyio.CapacityLimiter(_CELLS_AT_ONCE)
 
     async def list_tools(
         _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
@@ -44,11 +45,15 @@ def build(stores: Stores, finder: SessionFinder) -> Server[Any]:
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        asked = partial(call, stores, finder, params.name, params.arguments or {}, thread_id(context.params))
+        asked = Asked(name=params.name, arguments=params.arguments or {}, thread_id=thread_id(context.params))
+        room = cells if asked.name == "repl" else limiter
         try:
-            text = await anyio.to_thread.run_sync(asked, abandon_on_cancel=True, limiter=limiter)
+            text = await anyio.to_thread.run_sync(tools.call, asked, abandon_on_cancel=True, limiter=room)
         except RlmError as error:
             return _result(f"{type(error).__name__}: {error}", is_error=True)
+        except anyio.get_cancelled_exc_class():
+            tools.cancel(asked)
+            raise
         return _result(text)
 
     return Server(
@@ -67,7 +72,9 @@ def tool_list() -> list[types.Tool]:
             name=tool.name,
             description=tool.description,
             input_schema=tool.schema(),
-            annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
+            annotations=types.ToolAnnotations(
+                read_only_hint=tool.is_read_only, destructive_hint=False, open_world_hint=False
+            ),
             _meta=META,
         )
         for tool in TOOLS
@@ -99,8 +106,10 @@ def serve(*, transcript: Path | None = None, repo: Path | None = None) -> NoRetu
     tail = Tail(stores, finder.transcript)
     tail.start()
     threading.Thread(target=_end_with_parent, args=(finder.parent_id,), name="rlm-mcp parent", daemon=True).start()
-    anyio.run(_serve, build(stores, finder))
+    repls = Repls(stores)
+    anyio.run(_serve, build(Tools(stores=stores, repls=repls, finder=finder)))
     tail.close()
+    repls.close()
     _leave()
 
 

@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm_mcp.errors import QueryError
+from rlm_mcp.verbs.repl import MAX_SECONDS, MIN_SECONDS
 
 INSTRUCTIONS = (
     "rlm-mcp keeps this whole session outside your window, byte for byte: every prompt, reply, command, output and "
     "edit, also from before a compaction or resume. Nothing is lost; it is one call away.\n"
     "- After a compaction your window starts with a Brief. Go on from it. Before you re-read a file, re-run a command "
     "or ask the user again, `search`.\n"
-    '- `search` takes plain words (best: the words of the user\'s request), "exact phrases", /regex/ and typed '
-    "questions, answered completely: files edited, files read, failed commands, last commands, failing tests, test "
-    "results, errors, user constraints, corrections, decisions, plan, open todos, questions, commits, values the user "
-    "gave.\n"
+    '- `search`: plain words (best: those of the user\'s request), "exact phrases", /regex/ and typed questions, '
+    "answered completely: files edited, failed commands, failing tests, errors, user constraints, corrections, "
+    "decisions, plan, open todos, questions, commits, values the user gave.\n"
     "- Lines end in a Ref (e12, e12:0-400, t3). `read` gives a Ref's exact text: an old output, a prompt, a file as it "
     "was then. To see a file as it is now, read the file.\n"
+    "- `repl` runs Python over all of it: `session`, `repo` and `docs` are variables. Use it to count, compare, slice or "
+    "scan what is too long to read; only what you print comes back. `load` brings long files in as `docs`.\n"
     "- `brief` tells the session's state anew, `status` what is stored.\n"
-    "Answers are cut to max_tokens and say the true total; narrow with kind or turns, page with offset."
+    "Answers are cut and say the true total; narrow with kind or turns, page with offset."
 )
 """Sent once, when the server starts."""
 
@@ -36,6 +38,8 @@ class ToolText:
     description: str
     arguments: Mapping[str, Mapping[str, Any]]
     required: tuple[str, ...] = ()
+    is_read_only: bool = True
+    """It changes nothing but its own variables."""
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the arguments."""
@@ -67,9 +71,9 @@ TOOLS = (
             "turns": {"type": "string", "description": 'only these turns: "4" or "3-9"'},
             "scope": {
                 "type": "string",
-                "enum": ["session", "lineage", "project", "all"],
+                "enum": ["session", "lineage", "project", "all", "docs"],
                 "description": "session (default): this one and what it continues; lineage: before /clear too; "
-                "project: all of this folder",
+                "project: all of this folder; docs: what load brought in",
             },
             "mode": {"type": "string", "enum": ["auto", "words", "phrase", "regex"]},
             "max_tokens": {**_MAX_TOKENS, "maximum": 20_000, "description": "size of the answer; default 1000"},
@@ -80,13 +84,42 @@ TOOLS = (
     ToolText(
         name="read",
         description="The exact text of a Ref: an event (e12), a span of it (e12:0-400), a turn (t3), the log "
-        "(log:0-900).",
+        "(log:0-900), a Cell's whole output (c5), a document (d1f2e3d4c).",
         arguments={
             "ref": {"type": "string"},
             "offset": {"type": "integer", "minimum": 0, "description": "byte to begin at"},
             "max_tokens": {**_MAX_TOKENS, "description": "default 8000"},
         },
         required=("ref",),
+    ),
+    ToolText(
+        name="repl",
+        description="Run Python over the whole session and repository, outside the window; variables stay from call to "
+        "call, also after a compaction. session: .turns .events .facts(kind) .search(q) .grep(regex) .text, "
+        'session["t3"], session[3:9]; repo: .files(glob) .read(path) .grep(regex, glob) .diff(since); '
+        "docs[name].text; context (the session's text, a str); read(ref); help(session). The last expression's value is "
+        "shown; output is cut, its whole stays readable. Standard library; no network, processes, threads or writing.",
+        arguments={
+            "code": {"type": "string"},
+            "timeout_seconds": {
+                "type": "number",
+                "minimum": MIN_SECONDS,
+                "maximum": MAX_SECONDS,
+                "description": "default 30",
+            },
+        },
+        required=("code",),
+    ),
+    ToolText(
+        name="load",
+        description="Bring a long file, a folder or a glob in as documents, without it passing through the window: "
+        "search them with scope=docs, read them by Ref, program them in repl as docs[name].",
+        arguments={
+            "path": {"type": "string", "description": "file, folder or glob; relative to the session's folder"},
+            "name": {"type": "string", "description": "what to call it; default: the file's name"},
+        },
+        required=("path",),
+        is_read_only=False,
     ),
     ToolText(
         name="brief",
@@ -126,9 +159,9 @@ def checked(tool: ToolText, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _value(name: str, value: object, what: Mapping[str, Any]) -> str | int:
-    if what["type"] == "integer":
-        return _integer(name, value, what)
+def _value(name: str, value: object, what: Mapping[str, Any]) -> str | int | float:
+    if what["type"] in ("integer", "number"):
+        return _number(name, value, what)
     if not isinstance(value, str):
         raise QueryError(f"{name} is {value!r}; give a text")
     if "enum" in what and value not in what["enum"]:
@@ -136,13 +169,15 @@ def _value(name: str, value: object, what: Mapping[str, Any]) -> str | int:
     return value
 
 
-def _integer(name: str, value: object, what: Mapping[str, Any]) -> int:
+def _number(name: str, value: object, what: Mapping[str, Any]) -> int | float:
     low, high = what["minimum"], what.get("maximum", 1 << 53)
     limits = f"{low:,} to {high:,}" if "maximum" in what else f"{low:,} or more"
-    if isinstance(value, str) and value.strip().isdecimal():
+    is_whole = what["type"] == "integer"
+    if isinstance(value, str) and value.strip().replace(".", "", 0 if is_whole else 1).isdecimal():
+        value = float(value)
+    if isinstance(value, float) and is_whole and value.is_integer():
         value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise QueryError(f"{name} is {value!r}; give a whole number, {limits}")
+    kinds = int if is_whole else int | float
+    if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
+        raise QueryError(f"{name} is {value!r}; give a {'whole ' if is_whole else ''}number, {limits}")
     return value

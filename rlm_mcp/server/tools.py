@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rlm_mcp.errors import QueryError
@@ -12,27 +13,53 @@ from rlm_mcp.server.status_text import status_text
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.verbs.brief import brief
+from rlm_mcp.verbs.load import load
 from rlm_mcp.verbs.read import read
 from rlm_mcp.verbs.search import search
 from rlm_mcp.verbs.status import status
-from rlm_mcp.wiring import Stores
+from rlm_mcp.wiring import Repls, Stores
 
 _BY_NAME = {tool.name: tool for tool in TOOLS}
 
 
-def call(stores: Stores, finder: SessionFinder, name: str, arguments: Mapping[str, Any], thread_id: str) -> str:
-    """What the tool answers, over the Session as it is now.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One call of a tool."""
 
-    Raises:
-        QueryError: no such tool, or its arguments cannot be.
-        RlmError: whatever the verb raises.
-    """
-    tool = _BY_NAME.get(name)
-    if tool is None:
-        raise QueryError(f"no tool {name!r}; there are: {', '.join(_BY_NAME)}")
-    found = checked(tool, arguments)
-    with stores.lend() as store:
-        return _ANSWERS[name](store, finder.find(store, thread_id), found)
+    name: str
+    arguments: Mapping[str, Any]
+    thread_id: str = ""
+    """Codex's id of the conversation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What the tools work with."""
+
+    stores: Stores
+    repls: Repls
+    finder: SessionFinder
+
+    def call(self, asked: Asked) -> str:
+        """What the tool answers, over the Session as it is now.
+
+        Raises:
+            QueryError: no such tool, or its arguments cannot be.
+            RlmError: whatever the verb raises.
+        """
+        tool = _BY_NAME.get(asked.name)
+        if tool is None:
+            raise QueryError(f"no tool {asked.name!r}; there are: {', '.join(_BY_NAME)}")
+        found = checked(tool, asked.arguments)
+        with self.stores.lend() as store:
+            session = self.finder.find(store, asked.thread_id)
+            if asked.name == "repl":
+                return self.repls.run(store, session, owner=asked, **found).text
+            return _ANSWERS[asked.name](store, session, found)
+
+    def cancel(self, asked: Asked) -> None:
+        """Nobody waits for the answer any more: a Cell is stopped, all else is quick."""
+        self.repls.interrupt(asked)
 
 
 def _search(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:
@@ -42,10 +69,13 @@ def _search(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str
 def _read(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:
     answer = read(store, session, **arguments)
     if answer.next_offset is None and answer.start == 0:
-        return f"{answer.text}\n[{answer.note}]" if answer.note else answer.text
-    note = f"; {answer.note}" if answer.note else ""
+        return answer.text
     more = f"; read on with offset={answer.next_offset}" if answer.next_offset is not None else ""
-    return f"{answer.text}\n[bytes {answer.start}-{answer.end} of {answer.total_bytes} of {answer.ref}{more}{note}]"
+    return f"{answer.text}\n[bytes {answer.start}-{answer.end} of {answer.total_bytes} of {answer.ref}{more}]"
+
+
+def _load(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:
+    return load(store, session, arguments["path"], arguments.get("name", "")).text
 
 
 def _brief(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:
@@ -59,6 +89,7 @@ def _status(store: Store, session: SessionRow, _arguments: dict[str, Any]) -> st
 _ANSWERS: dict[str, Callable[[Store, SessionRow, dict[str, Any]], str]] = {
     "search": _search,
     "read": _read,
+    "load": _load,
     "brief": _brief,
     "status": _status,
 }

@@ -36,6 +36,7 @@ _AGAIN_FACTOR, _AGAIN_SECONDS = 3.0, 5.0
 _MANY_CELLS = 50
 """After so many Cells the variables are saved, however quick they were."""
 _NEW_VARIABLES = 12
+_NOBODY = object()
 _RERUN = frozenset({CellStatus.OK, CellStatus.FINAL, CellStatus.ERROR})
 _STATUS = {
     Ending.OK: CellStatus.OK,
@@ -76,6 +77,7 @@ class SessionRepl:
         self._live: Repl | None = None
         self._number = 0
         """The last Cell that the live one has run or restored."""
+        self._owner: object = _NOBODY
         self._unsaved_cells = 0
         self._unsaved_seconds = 0.0
         self._save_seconds = 0.0
@@ -96,8 +98,12 @@ class SessionRepl:
         *,
         timeout_seconds: float = DEFAULT_SECONDS,
         grace_seconds: float = GRACE_SECONDS,
+        owner: object = None,
     ) -> ReplAnswer:
         """Run a Cell and write it into the journal.
+
+        Args:
+            owner: who may interrupt it.
 
         Raises:
             UsageError: the code is too long, or the time-out out of its limits.
@@ -113,7 +119,11 @@ class SessionRepl:
             cell = Cell(
                 number=self._number + 1, code=code, timeout_seconds=timeout_seconds, session=known(store, session)
             )
-            outcome = live.run(cell, bindings, grace_seconds=grace_seconds)
+            self._owner = owner
+            try:
+                outcome = live.run(cell, bindings, grace_seconds=grace_seconds)
+            finally:
+                self._owner = _NOBODY
             row, is_redacted = _row(session, cell, outcome, before)
             with store.writing():
                 cells.add(store, row)
@@ -132,10 +142,10 @@ class SessionRepl:
             if self._live is not None and self._live.is_alive and (self._is_due() or (self._unsaved_cells and not is_due_only)):
                 self._save(store, session)
 
-    def interrupt(self) -> None:
-        """Stop the Cell that runs, if one does."""
+    def interrupt(self, owner: object = None) -> None:
+        """Stop the Cell that runs, if it is this owner's."""
         live = self._live
-        if live is not None and self._lock.locked():
+        if live is not None and self._owner is owner:
             live.interrupt()
 
     def park(self, store: Store, session: SessionRow) -> None:

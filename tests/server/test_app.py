@@ -66,8 +66,8 @@ def line_from(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     return found
 
 
-def test_it_introduces_itself_and_offers_four_read_only_tools(recorded_session: Path) -> None:
-    """Name, version, instructions; search, read, brief and status, each marked as Claude Code honours it."""
+def test_it_introduces_itself_and_offers_six_tools(recorded_session: Path) -> None:
+    """Name, version, instructions; each tool marked as Claude Code honours it, and only load writes anything."""
 
     async def talk() -> None:
         async with serving("--transcript", str(recorded_session)) as session:
@@ -78,10 +78,11 @@ def test_it_introduces_itself_and_offers_four_read_only_tools(recorded_session: 
             assert introduced.capabilities.prompts is None
             assert introduced.capabilities.resources is None
             tools = (await session.list_tools()).tools
-            assert [tool.name for tool in tools] == ["search", "read", "brief", "status"]
+            assert [tool.name for tool in tools] == ["search", "read", "repl", "load", "brief", "status"]
             for tool in tools:
                 assert tool.annotations is not None
-                assert tool.annotations.read_only_hint is True
+                assert tool.annotations.read_only_hint is (tool.name != "load")
+                assert tool.annotations.destructive_hint is False
                 assert tool.output_schema is None
                 assert tool.meta == {"anthropic/maxResultSizeChars": 500_000, "anthropic/alwaysLoad": True}
 
@@ -129,6 +130,47 @@ def test_a_mistake_is_a_tool_error_that_says_the_cure(recorded_session: Path) ->
                 assert cure in content.text
                 assert "Traceback" not in content.text
             assert "session:" in await ask(session, "status")
+
+    anyio.run(talk)
+
+
+def test_the_other_tools_answer_while_a_cell_burns(recorded_session: Path) -> None:
+    """A loop, an exploding pattern and a giant allocation run in a process of their own; each ends, none holds others."""
+    burning = (
+        "while True: pass",
+        "import re; re.match('(a+)+$', 'a' * 64 + 'b')",
+        "while True:\n  try:\n    while True: pass\n  except BaseException: pass",
+    )
+
+    async def talk() -> None:
+        async with serving("--transcript", str(recorded_session)) as session:
+            for code in burning:
+                told: list[str] = []
+
+                async def burn(code: str = code, told: list[str] = told) -> None:
+                    told.append(await ask(session, "repl", code=code, timeout_seconds=1.5))
+
+                async with anyio.create_task_group() as group:
+                    group.start_soon(burn)
+                    for _ in range(5):
+                        assert "session:" in await ask(session, "status")
+                    assert not told
+                assert "1.5" in told[0] or "ended" in told[0]
+            assert "MemoryError" in await ask(session, "repl", code="b = bytearray(3 << 30)")
+            assert (await ask(session, "repl", code="6 * 7")).startswith("42\n")
+
+    anyio.run(talk)
+
+
+def test_a_cancelled_cell_stops_and_keeps_what_it_assigned(recorded_session: Path) -> None:
+    """The client's Escape ends the work, not only the wait; the next Cell runs at once."""
+
+    async def talk() -> None:
+        async with serving("--transcript", str(recorded_session)) as session:
+            await ask(session, "repl", code="n = 0")
+            with anyio.move_on_after(0.5):
+                await ask(session, "repl", code="n = 1\nwhile True: pass", timeout_seconds=120)
+            assert (await ask(session, "repl", code="n", timeout_seconds=20)).startswith("1\n")
 
     anyio.run(talk)
 
@@ -287,4 +329,4 @@ def test_thread_ids_are_taken_from_well_formed_metadata_only() -> None:
 def test_the_tool_list_is_small() -> None:
     """Under 8 KB on the wire, descriptions and metadata included."""
     listed = [tool.model_dump_json(by_alias=True, exclude_none=True) for tool in tool_list()]
-    assert sum(len(text) for text in listed) < 4_000
+    assert sum(len(text) for text in listed) < 5_000

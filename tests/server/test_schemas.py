@@ -7,7 +7,7 @@ import pytest
 from rlm_mcp.errors import QueryError
 from rlm_mcp.server.schemas import INSTRUCTIONS, TOOLS, checked
 
-SEARCH, READ, BRIEF, STATUS = TOOLS
+SEARCH, READ, REPL, _LOAD, BRIEF, STATUS = TOOLS
 
 
 def test_the_instructions_are_short_and_name_every_tool() -> None:
@@ -23,7 +23,7 @@ def test_the_schemas_are_closed_and_name_only_their_arguments() -> None:
         schema = tool.schema()
         assert schema["additionalProperties"] is False
         assert set(schema.get("required", [])) <= set(schema["properties"])
-    assert len(json.dumps([(tool.name, tool.description, tool.schema()) for tool in TOOLS])) < 3_000
+    assert len(json.dumps([(tool.name, tool.description, tool.schema()) for tool in TOOLS])) < 4_000
 
 
 def test_arguments_come_back_with_their_types() -> None:
@@ -33,6 +33,7 @@ def test_arguments_come_back_with_their_types() -> None:
         "max_tokens": 500,
         "offset": 3,
     }
+    assert checked(REPL, {"code": "1", "timeout_seconds": "2.5"}) == {"code": "1", "timeout_seconds": 2.5}
     assert checked(STATUS, {}) == {}
 
 
@@ -47,6 +48,8 @@ def test_arguments_come_back_with_their_types() -> None:
         (READ, {"ref": "e1", "max_tokens": 1.5}, "100 to 100,000"),
         (READ, {"ref": "e1", "max_tokens": "many"}, "'many'"),
         (BRIEF, {"tokens": 20}, "500 to 20,000"),
+        (REPL, {"code": "1", "timeout_seconds": "soon"}, "'soon'"),
+        (REPL, {"code": "1", "timeout_seconds": 0}, "0.1 to 600"),
         (STATUS, {"verbose": True}, "it takes: none"),
     ],
 )
