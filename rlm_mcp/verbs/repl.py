@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rlm_mcp.errors import ReplBusy, ReplGone, UsageError
+from rlm_mcp.locks import Held, locked
 from rlm_mcp.redact import redact
 from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Outcome, Repl
 from rlm_mcp.sandbox.wire import Ending
 from rlm_mcp.store import cells
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
 from rlm_mcp.store.database import Store, translated
-from rlm_mcp.store.locks import Held, locked
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.text import cut, one_line
 from rlm_mcp.verbs.bindings import known

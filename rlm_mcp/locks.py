@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rlm_mcp.store.connection import store_error
+from rlm_mcp.errors import StoreError
 
 if sys.platform == "win32":
     import msvcrt
@@ -36,7 +36,7 @@ def locked(path: Path, *, patience_seconds: float) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     except OSError as error:
-        raise store_error(error, path) from error
+        raise StoreError(f"{str(path)!r} cannot be made ({error}); check that its folder is yours") from error
     try:
         while not _take(descriptor):
             if time.monotonic() >= deadline:
