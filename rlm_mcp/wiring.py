@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,7 @@ from rlm_mcp.config import Paths, Settings, read_paths, read_settings
 from rlm_mcp.errors import ReplBusy, ReplError, RlmError, UsageError
 from rlm_mcp.repo.tree import mappable, root_of
 from rlm_mcp.sandbox.repl import Repl
+from rlm_mcp.store import sessions
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.verbs.bindings import bindings
@@ -75,6 +78,18 @@ class Stores:
             store.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """A Session's Repl, and what it works on."""
+
+    session: SessionRow
+    repl: SessionRepl
+    repo: Path | None
+    """The repository's folder, where one is mapped."""
+    repo_missing: str
+    """Why none is."""
+
+
 class Repls:
     """The Repls of a process, one for each Session that ran a Cell; idle ones are parked, one spare is kept warm.
 
@@ -83,7 +98,7 @@ class Repls:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._repls: dict[str, tuple[SessionRow, SessionRepl]] = {}
+        self._held: dict[str, _Held] = {}
         self._spares: dict[Path | None, Repl] = {}
         self._lock = threading.Lock()
         self._work: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -107,39 +122,42 @@ class Repls:
         owner: object = None,
     ) -> ReplAnswer:
         """Run a Cell of the Session; see :meth:`rlm_mcp.verbs.repl.SessionRepl.run` for what it raises."""
-        repo, why_not = self._repo(session)
-        held = self._of(session, repo)
-        functions = bindings(store, session, repo=repo, repo_missing=why_not)
-        answer = held.run(store, session, code, functions, timeout_seconds=timeout_seconds, owner=owner)
-        self._work.put(session.key)
+        scope = sessions.continued(store, session)
+        held = self._of(session)
+        functions = bindings(store, scope, repo=held.repo, repo_missing=held.repo_missing)
+        answer = held.repl.run(store, scope, code, functions, timeout_seconds=timeout_seconds, owner=owner)
+        if held.repl.is_due or held.repo not in self._spares:
+            self._work.put(session.key)
         return answer
 
     def interrupt(self, owner: object = None) -> None:
         """Stop the Cells that were run for ``owner``."""
-        for _session, held in list(self._repls.values()):
-            held.interrupt(owner)
+        for held in list(self._held.values()):
+            held.repl.interrupt(owner)
 
     def close(self) -> None:
         """Save what is unsaved and end every process."""
         self._work.put(None)
         if self._keeper is not None:
             self._keeper.join()
-        for key in list(self._repls):
-            self._park(key)
-        with self._lock:
-            spares, self._spares = list(self._spares.values()), {}
-        for spare in spares:
-            spare.close()
+        for held in list(self._held.values()):
+            self._park(held)
+        self._end_spares()
 
-    def _of(self, session: SessionRow, repo: Path | None) -> SessionRepl:
+    def _of(self, session: SessionRow) -> _Held:
         with self._lock:
             if self._keeper is None:
                 self._keeper = threading.Thread(target=self._keep, name="rlm-mcp repls", daemon=True)
                 self._keeper.start()
-            known = self._repls.get(session.key)
-            held = known[1] if known is not None else SessionRepl(lambda: self._started(repo))
-            self._repls[session.key] = (session, held)
-            return held
+            held = self._held.get(session.key)
+        if held is None or held.session.cwd != session.cwd:
+            repo, why_not = self._repo(session)
+            made = _Held(
+                session=session, repl=SessionRepl(partial(self._started, repo)), repo=repo, repo_missing=why_not
+            )
+            with self._lock:
+                held = self._held.setdefault(session.key, made)
+        return held
 
     def _started(self, repo: Path | None) -> Repl:
         with self._lock:
@@ -169,54 +187,57 @@ class Repls:
                 continue
             if key is None:
                 return
-            self._save(key)
-            self._warm(key)
+            self._save(self._held[key])
+            self._warm(self._held[key].repo)
 
-    def _save(self, key: str) -> None:
-        session, held = self._repls[key]
+    def _save(self, held: _Held) -> None:
+        if not held.repl.is_due:
+            return
         try:
             with self._stores.lend() as store:
-                held.save(store, session)
+                held.repl.save(store, held.session)
         except ReplBusy:
             return  # the next Cell runs already, and is followed by its own saving
         except (RlmError, OSError) as error:
-            _log.warning("variables of %s were not saved: %s", key, error)
+            _log.warning("variables of %s were not saved: %s", held.session.key, error)
 
-    def _warm(self, key: str) -> None:
+    def _warm(self, repo: Path | None) -> None:
         """Have one spare, for the repository that was used last."""
-        repo, _why_not = self._repo(self._repls[key][0])
         with self._lock:
             stale = [self._spares.pop(other) for other in list(self._spares) if other != repo]
             is_there = repo in self._spares
         for spare in stale:
             spare.close()
-        if not is_there:
-            try:
-                started = start_repl(self._stores.paths, self._stores.settings, repo)
-            except (ReplError, OSError) as error:
-                _log.warning("no spare Repl: %s", error)
-                return
-            with self._lock:
-                self._spares[repo] = started
+        if is_there:
+            return
+        try:
+            started = start_repl(self._stores.paths, self._stores.settings, repo)
+        except (ReplError, OSError) as error:
+            _log.warning("no spare Repl: %s", error)
+            return
+        with self._lock:
+            self._spares[repo] = started
 
     def _park_idle(self) -> None:
         patience = self._stores.settings.repl_idle_seconds
-        for key, (_session, held) in list(self._repls.items()):
-            if held.is_live and time.monotonic() - held.used > patience:
-                self._park(key)
-        if not any(held.is_live for _session, held in self._repls.values()):
-            with self._lock:
-                spares, self._spares = list(self._spares.values()), {}
-            for spare in spares:
-                spare.close()
+        for held in list(self._held.values()):
+            if held.repl.is_live and time.monotonic() - held.repl.used > patience:
+                self._park(held)
+        if not any(held.repl.is_live for held in self._held.values()):
+            self._end_spares()
 
-    def _park(self, key: str) -> None:
-        session, held = self._repls[key]
+    def _park(self, held: _Held) -> None:
         try:
             with self._stores.lend() as store:
-                held.park(store, session)
+                held.repl.park(store, held.session)
         except (RlmError, OSError) as error:
-            _log.warning("variables of %s were not saved: %s", key, error)
+            _log.warning("variables of %s were not saved: %s", held.session.key, error)
+
+    def _end_spares(self) -> None:
+        with self._lock:
+            spares, self._spares = list(self._spares.values()), {}
+        for spare in spares:
+            spare.close()
 
 
 def start_repl(paths: Paths, settings: Settings, repo: Path | None) -> Repl:

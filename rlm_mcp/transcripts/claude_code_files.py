@@ -43,18 +43,24 @@ def related_files(path: Path) -> list[tuple[Path, str]]:
     """
     if agent_of(path):
         return []
-    found = [(entry, agent_of(entry)) for entry in _files(session_folder(path) / "subagents") if agent_of(entry)]
-    beside = [entry for entry in _files(path.parent) if agent_of(entry)]
+    found = _agents_in(session_folder(path) / "subagents")
+    beside = _agents_in(path.parent)
     if beside:
         session = _session(path)
-        found += [(entry, agent_of(entry)) for entry in beside if session and _session(entry) == session]
+        found += [(entry, agent) for entry, agent in beside if session and _session(entry) == session]
     return found
 
 
-def _files(folder: Path) -> list[Path]:
+def _agents_in(folder: Path) -> list[tuple[Path, str]]:
+    """Sub-agents' transcripts right below the folder, with the agents' ids, by name; a project has many other files."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False))
+            named = [(entry, _AGENT_FILE.fullmatch(entry.name)) for entry in entries]
+            return sorted(
+                (Path(entry.path), found[1])
+                for entry, found in named
+                if found is not None and entry.is_file(follow_symlinks=False)
+            )
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
 

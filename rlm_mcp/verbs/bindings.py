@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,12 @@ from rlm_mcp.errors import QueryError, RefError, UsageError
 from rlm_mcp.facts.kinds import FactKind
 from rlm_mcp.refs import Ref, parse_ref
 from rlm_mcp.repo import grep, snapshots, times, tree
+from rlm_mcp.repo.grep import GrepLimits
 from rlm_mcp.sandbox.repl import Binding, Handed
-from rlm_mcp.store import documents, events, facts, log, sessions
+from rlm_mcp.sandbox.wire import JSON
+from rlm_mcp.store import documents, events, facts, log
 from rlm_mcp.store.database import Store
+from rlm_mcp.store.facts import FactRow
 from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.verbs.read import read
 from rlm_mcp.verbs.search import search
@@ -31,14 +34,18 @@ _DIFF_BYTES = 32 << 20
 _FILTERS = {"kind": str, "turns": str, "scope": str, "mode": str, "max_tokens": int, "offset": int}
 
 
-def bindings(store: Store, session: SessionRow, *, repo: Path | None, repo_missing: str) -> Mapping[str, Binding]:
+def bindings(
+    store: Store, scope: Sequence[ScopePart], *, repo: Path | None, repo_missing: str
+) -> Mapping[str, Binding]:
     """Name -> host function.
 
     Args:
+        scope: the Session and those it continues.
         repo: the repository's folder, where one is mapped.
         repo_missing: why none is.
     """
-    seen = _Seen(store=store, session=session, scope=tuple(sessions.continued(store, session)))
+    session = scope[0].session
+    seen = _Seen(store=store, session=session, scope=tuple(scope))
     found: dict[str, Binding] = {
         "log": seen.log,
         "events": seen.events,
@@ -57,11 +64,10 @@ def bindings(store: Store, session: SessionRow, *, repo: Path | None, repo_missi
     return found
 
 
-def known(store: Store, session: SessionRow) -> dict[str, Any]:
+def known(scope: Sequence[ScopePart]) -> dict[str, Any]:
     """What ``session`` in a Cell is told of the Session as it is now, with those it continues."""
-    parts = sessions.continued(store, session)
-    own = _known(parts[0])
-    own["earlier"] = [_known(part) for part in parts[1:]]
+    own = _known(scope[0])
+    own["earlier"] = [_known(part) for part in scope[1:]]
     return own
 
 
@@ -115,7 +121,7 @@ class _Seen:
         )
         return Handed(content=json.dumps([self._fact(row) for row in rows]).encode("ascii"))
 
-    def _fact(self, row: facts.FactRow) -> dict[str, Any]:
+    def _fact(self, row: FactRow) -> dict[str, Any]:
         prefix = "" if row.session_key == self.session.key else f"{row.session_key}."
         return {
             "kind": row.kind,
@@ -133,7 +139,7 @@ class _Seen:
             "current": row.superseded_by == 0,
         }
 
-    def search(self, query: Any, **filters: Any) -> dict[str, Any]:
+    def search(self, query: Any, **filters: Any) -> JSON:
         """As the verb."""
         for name, value in filters.items():
             if name not in _FILTERS or type(value) is not _FILTERS[name]:
@@ -148,7 +154,7 @@ class _Seen:
             raise RefError(f"{ref!r} has {answer.total_bytes:,} bytes, too many to read at once; read spans of it")
         return Handed(content=answer.text.encode("utf-8", "replace"))
 
-    def documents(self) -> list[dict[str, Any]]:
+    def documents(self) -> JSON:
         """What is loaded, by name."""
         rows = documents.known_to(self.store, self.session)
         return [{**asdict(row), "ref": row.ref} for row in rows]
@@ -175,20 +181,21 @@ class _Mapped:
     session: SessionRow
     root: Path
 
-    def files(self, glob: Any) -> list[str]:
+    def files(self, glob: Any) -> JSON:
         """Paths that fit."""
         return list(tree.files(self.root, _text(glob, "glob")).paths)
 
-    def grep(self, pattern: Any, glob: Any, ignore_case: Any, limit: Any) -> list[list[Any]]:
-        """Path, line number and line of each match."""
+    def grep(self, pattern: Any, glob: Any, ignore_case: Any, limit: Any) -> JSON:
+        """Path, line number and line of each match; how many there are; whether there may be more."""
         answer = grep.grep(
             self.root,
             _text(pattern, "pattern"),
             glob=_text(glob, "glob"),
             ignore_case=bool(ignore_case),
-            max_matches=_number(limit, "limit"),
+            limits=GrepLimits(matches=_number(limit, "limit")),
         )
-        return [[match.path, match.line, match.text] for match in answer.matches]
+        rows: list[JSON] = [[match.path, match.line, match.text] for match in answer.matches]
+        return {"matches": rows, "total": answer.total, "is_at_least": answer.is_at_least}
 
     def diff(self, since: Any, path: Any, stat: Any) -> Handed:
         """Unified diff since then, with a first line that says from when."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +23,7 @@ from rlm_mcp.sandbox.wire import Ending
 from rlm_mcp.store import cells
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
 from rlm_mcp.store.database import Store, translated
-from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.text import cut, one_line
 from rlm_mcp.verbs.bindings import known
 
@@ -36,6 +36,8 @@ _AGAIN_FACTOR, _AGAIN_SECONDS = 3.0, 5.0
 _MANY_CELLS = 50
 """After so many Cells the variables are saved, however quick they were."""
 _NEW_VARIABLES = 12
+_QUICK_SECONDS = 0.05
+"""Cells that took less together are run again sooner than saved."""
 _NOBODY = object()
 _RERUN = frozenset({CellStatus.OK, CellStatus.FINAL, CellStatus.ERROR})
 _STATUS = {
@@ -46,6 +48,9 @@ _STATUS = {
     Ending.RESET: CellStatus.RESET,
 }
 
+Variables = tuple[tuple[str, str], ...]
+"""Name and what it is, of each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplAnswer:
@@ -54,18 +59,26 @@ class ReplAnswer:
     ref: str
     """Of its whole output: ``c12``."""
     status: CellStatus
-    text: str
-    """Its output, cut, and what there is to say of it."""
+    output: str
+    """Cut; with the last expression's value, the traceback or what was given to FINAL behind it."""
+    closing: str
+    """What there is to say of it, in a line: time taken, length, what is new."""
     output_chars: int
     """Of the whole output."""
     is_cut: bool
     seconds: float
     final: str | None
     """What was given to FINAL, whole."""
-    variables: tuple[tuple[str, str], ...]
+    variables: Variables
     """All variables: name and what it is."""
     notes: tuple[str, ...]
     """What a user should know: variables restored or lost, a process that was ended, missing walls."""
+
+    @property
+    def text(self) -> str:
+        """All of it, for the Window."""
+        said = (f"[{word}]" for word in (self.closing, *self.notes))
+        return "\n".join([*([self.output] if self.output else []), *said])
 
 
 class SessionRepl:
@@ -78,6 +91,7 @@ class SessionRepl:
         self._number = 0
         """The last Cell that the live one has run or restored."""
         self._owner: object = _NOBODY
+        self._variables: Variables = ()
         self._unsaved_cells = 0
         self._unsaved_seconds = 0.0
         self._save_seconds = 0.0
@@ -89,10 +103,15 @@ class SessionRepl:
         """Whether it has a process now."""
         return self._live is not None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether saving takes less time than running the Cells since the last one again."""
+        return self._unsaved_cells >= _MANY_CELLS or self._unsaved_seconds > max(self._save_seconds, _QUICK_SECONDS)
+
     def run(
         self,
         store: Store,
-        session: SessionRow,
+        scope: Sequence[ScopePart],
         code: str,
         bindings: Mapping[str, Binding],
         *,
@@ -103,6 +122,7 @@ class SessionRepl:
         """Run a Cell and write it into the journal.
 
         Args:
+            scope: the Session and those it continues.
             owner: who may interrupt it.
 
         Raises:
@@ -113,12 +133,11 @@ class SessionRepl:
             StoreError: the journal cannot be written.
         """
         _check(code, timeout_seconds)
+        session = scope[0].session
         with self._alone(store, session, timeout_seconds):
-            live, notes = self._ready(store, session, bindings)
-            before = cells.latest(store, session.key)
-            cell = Cell(
-                number=self._number + 1, code=code, timeout_seconds=timeout_seconds, session=known(store, session)
-            )
+            live, notes = self._ready(store, scope, bindings)
+            before = self._variables
+            cell = Cell(number=self._number + 1, code=code, timeout_seconds=timeout_seconds, session=known(scope))
             self._owner = owner
             try:
                 outcome = live.run(cell, bindings, grace_seconds=grace_seconds)
@@ -139,7 +158,8 @@ class SessionRepl:
             StoreError: it cannot be written down.
         """
         with self._alone(store, session, 0.0):
-            if self._live is not None and self._live.is_alive and (self._is_due() or (self._unsaved_cells and not is_due_only)):
+            is_wanted = self.is_due or (self._unsaved_cells > 0 and not is_due_only)
+            if is_wanted and self._live is not None and self._live.is_alive:
                 self._save(store, session)
 
     def interrupt(self, owner: object = None) -> None:
@@ -180,39 +200,44 @@ class SessionRepl:
             self._lock.release()
 
     def _ready(
-        self, store: Store, session: SessionRow, bindings: Mapping[str, Binding]
+        self, store: Store, scope: Sequence[ScopePart], bindings: Mapping[str, Binding]
     ) -> tuple[Repl, tuple[str, ...]]:
         """A live one that holds what the journal says, and what there is to tell of that."""
+        session = scope[0].session
         last = cells.last_number(store, session.key)
         if self._live is not None and self._live.is_alive and self._number == last:
             return self._live, ()
         if self._live is None or not self._live.is_alive:
             self.close()
             self._live = self._start()
-        notes = self._restore(store, session, bindings) if last else ()
+        notes = self._restore(store, scope, bindings) if last else ()
         assert self._live is not None
         self._number = last
+        latest = cells.latest(store, session.key)
+        self._variables = latest.variables if latest is not None else ()
         return self._live, notes
 
-    def _restore(self, store: Store, session: SessionRow, bindings: Mapping[str, Binding]) -> tuple[str, ...]:
+    def _restore(
+        self, store: Store, scope: Sequence[ScopePart], bindings: Mapping[str, Binding]
+    ) -> tuple[str, ...]:
         """Take the saved variables, run the Cells since then again; what to tell of it."""
+        session, told = scope[0].session, known(scope)
         saved = cells.checkpoint(store, session.key)
-        lost = self._take(store, session, saved, bindings)
+        lost = self._take(store, told, saved, bindings)
         again = cells.after(store, session.key, saved.cell if saved else 0)
         reset = max((number for number, row in enumerate(again) if row.status is CellStatus.RESET), default=-1)
         failed: list[str] = []
         for row in again[reset + 1 :]:
-            if row.status in _RERUN and not self._run_again(row, known(store, session), bindings):
+            if row.status in _RERUN and not self._run_again(row, told, bindings):
                 failed.append(f"c{row.number}")
         self._unsaved_cells = len(again)
         self._unsaved_seconds = sum(row.seconds for row in again)
         return _told_restored(saved, [row.number for row in again if row.status in _RERUN], lost, failed)
 
     def _take(
-        self, store: Store, session: SessionRow, saved: Checkpoint | None, bindings: Mapping[str, Binding]
+        self, store: Store, told: Mapping[str, Any], saved: Checkpoint | None, bindings: Mapping[str, Binding]
     ) -> tuple[tuple[str, str], ...]:
         assert self._live is not None
-        told = known(store, session)
         if saved is None or not saved.file:
             self._live.restore(told, (), None, bindings)
             return saved.unsaved if saved else ()
@@ -239,7 +264,7 @@ class SessionRepl:
 
     def _after(self, store: Store, session: SessionRow, row: CellRow, *, is_redacted: bool) -> None:
         """Note what the Cell means for the next saving; save at once where it could not be run again alike."""
-        self._number = row.number
+        self._number, self._variables = row.number, row.variables
         self._unsaved_cells += 1
         self._unsaved_seconds += row.seconds
         if row.status is CellStatus.ENDED:
@@ -248,11 +273,6 @@ class SessionRepl:
             self._forget(store, session)
         elif row.status is CellStatus.INTERRUPTED or is_redacted:
             self._save(store, session)
-
-    def _is_due(self) -> bool:
-        return self._unsaved_cells > 0 and (
-            self._unsaved_seconds >= self._save_seconds or self._unsaved_cells >= _MANY_CELLS
-        )
 
     def _save(self, store: Store, session: SessionRow) -> None:
         """Save all variables; where there is no room, what was saved before stays."""
@@ -314,7 +334,7 @@ def _check(code: str, timeout_seconds: float) -> None:
         )
 
 
-def _row(session: SessionRow, cell: Cell, outcome: Outcome, before: CellRow | None) -> tuple[CellRow, bool]:
+def _row(session: SessionRow, cell: Cell, outcome: Outcome, before: Variables) -> tuple[CellRow, bool]:
     """The Cell as the journal keeps it, without secrets; whether its code had any."""
     code, secrets = redact(cell.code)
     output, _count = redact(outcome.output)
@@ -332,12 +352,12 @@ def _row(session: SessionRow, cell: Cell, outcome: Outcome, before: CellRow | No
         variables=outcome.variables,
     )
     if status is CellStatus.ENDED:
-        row = replace(row, variables=before.variables if before else ())
+        row = replace(row, variables=before)
     return row, secrets > 0
 
 
 def _answer(
-    store: Store, row: CellRow, outcome: Outcome, before: CellRow | None, notes: tuple[str, ...]
+    store: Store, row: CellRow, outcome: Outcome, before: Variables, notes: tuple[str, ...]
 ) -> ReplAnswer:
     ref = f"c{row.number}"
     most = store.settings.repl_tokens * _CHARS_PER_TOKEN
@@ -352,16 +372,16 @@ def _answer(
         words.append(f"{len(row.output):,} characters, cut; whole: read {ref}")
     if row.lost_bytes:
         words.append(f"{row.lost_bytes:,} bytes more were printed and not kept")
-    known_before = dict(before.variables) if before else {}
+    known_before = dict(before)
     new = [f"{name} ({what})" for name, what in row.variables if known_before.get(name) != what]
     if new:
         more = f" and {len(new) - _NEW_VARIABLES} more" if len(new) > _NEW_VARIABLES else ""
         words.append(f"set {', '.join(one_line(one, 60) for one in new[-_NEW_VARIABLES:])}{more}")
-    lines = [shown] if shown else []
     return ReplAnswer(
         ref=ref,
         status=row.status,
-        text="\n".join([*lines, f"[{'; '.join(words)}]", *(f"[{note}]" for note in notes)]),
+        output=shown,
+        closing="; ".join(words),
         output_chars=len(row.output),
         is_cut=is_cut,
         seconds=row.seconds,

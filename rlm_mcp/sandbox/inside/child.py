@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from typing import Any
 
 from rlm_mcp.sandbox import wire
 from rlm_mcp.sandbox.inside import saving
@@ -24,7 +25,9 @@ def main(descriptor: int) -> None:
     first, descriptors = wire.receive(end, max_bytes=wire.MAX_FROM_HOST)
     setting_up = wire.from_host(first)
     assert isinstance(setting_up, wire.SetUp)
-    bounds = {name: tuple(value) if isinstance(value, list) else value for name, value in setting_up.bounds.items()}
+    bounds: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in setting_up.bounds.items()
+    }
     try:
         layers = lock_down(Bounds(**bounds), keep=(descriptor, *descriptors)) if bounds else ()
     except LockdownError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -29,6 +29,26 @@ class Lines(list[T]):
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
         return Lines(found) if isinstance(index, slice) else found
+
+
+class Counted(Lines[T]):
+    """A list that may be the first part of a longer one: ``total`` says how many there are in all."""
+
+    __slots__ = ("is_at_least", "total")
+
+    def __init__(self, items: Iterable[T], total: int, *, is_at_least: bool = False) -> None:
+        super().__init__(items)
+        self.total = total
+        self.is_at_least = is_at_least
+
+    def __repr__(self) -> str:
+        shown = super().__repr__()
+        if self.total <= len(self):
+            return shown
+        return f"{shown}\n({'at least ' if self.is_at_least else ''}{self.total:,} in all, {len(self):,} here)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Counted, (list(self), self.total)
 
 
 class Match:

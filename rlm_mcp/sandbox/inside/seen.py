@@ -13,8 +13,8 @@ from typing import Any
 
 from rlm_mcp.sandbox.inside.asking import Host, HostError, Mapped
 from rlm_mcp.sandbox.inside.cell import displayed
-from rlm_mcp.sandbox.inside.found import Lines, Match, matches, one_line
-from rlm_mcp.sandbox.inside.session import Answer, Session, parse_time
+from rlm_mcp.sandbox.inside.found import Counted, Lines, Match, matches, one_line, parse_time
+from rlm_mcp.sandbox.inside.session import Answer, Session
 
 _SHOW_CHARS = 4_000
 _SUB_LMS = ("llm_query", "llm_query_batched", "llm_map", "rlm_query", "rlm_query_batched")
@@ -56,9 +56,9 @@ class Repo:
         return self.bytes(path).decode(encoding, "replace")
 
     def grep(self, pattern: str, glob: str = "", *, ignore_case: bool = False, limit: int = 10_000) -> list[Place]:
-        """Every line the pattern matches, at most ``limit``."""
+        """Every line the pattern matches, at most ``limit``; ``.total`` says how many there are."""
         found = self._host.ask("repo_grep", pattern=pattern, glob=glob, ignore_case=ignore_case, limit=limit)
-        return Lines(Place(*row) for row in found)
+        return Counted((Place(*row) for row in found["matches"]), found["total"], is_at_least=found["is_at_least"])
 
     def diff(self, since: object, path: str = "", *, stat: bool = False) -> str:
         """Unified diff of the working tree since then."""
@@ -199,7 +199,7 @@ class Seen:
         self._docs = Docs(host)
         self._context: list[str] | str | None = None
 
-    def at(self, known: dict[str, Any]) -> bool:
+    def at(self, known: Mapping[str, Any]) -> bool:
         """The session as it is now; whether it has changed."""
         if self._session is None:
             self._session = Session(self._host, known)

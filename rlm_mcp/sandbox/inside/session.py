@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -166,7 +166,7 @@ class Session:
     Example: Counter(f.subject for f in session.facts("edit", current=False)).most_common(5)
     """
 
-    def __init__(self, host: Host, known: dict[str, Any], *, is_own: bool = True) -> None:
+    def __init__(self, host: Host, known: Mapping[str, Any], *, is_own: bool = True) -> None:
         self._host = host
         self._known = known
         self._is_own = is_own
@@ -174,7 +174,7 @@ class Session:
         self._log: Mapped | None = None
         self._text, self._text_bytes = "", -1
 
-    def at(self, known: dict[str, Any]) -> bool:
+    def at(self, known: Mapping[str, Any]) -> bool:
         """The session as it is now; whether it has changed."""
         if known == self._known:
             return False
