@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 from rlm_mcp.brief.fit import Line, fit
 from rlm_mcp.errors import QueryError
@@ -74,20 +76,15 @@ class _Search:
     budget: int
     offset: int
 
+    @property
+    def _most(self) -> int:
+        """Hits that an answer can hold."""
+        return self.budget // _PLACE_TOKENS
+
     def listed(self) -> SearchAnswer:
         """The Documents by name."""
-        hits = [
-            Hit(
-                ref=row.ref,
-                kind="document",
-                turn=0,
-                text=f"{row.name}: {row.length:,} bytes, {row.lines:,} lines, {row.encoding}, from {row.path}",
-                time=row.time,
-            )
-            for row in self.among
-        ]
-        page = hits[self.offset : self.offset + self.budget // _PLACE_TOKENS]
-        return self._answer(page, [_line(hit, hit.text) for hit in page], len(hits), noun="documents")
+        makes = [partial(_described, row) for row in self.among[self.offset : self.offset + self._most]]
+        return self._answer(makes, len(self.among), noun="documents")
 
     def words(self, words: Sequence[str]) -> SearchAnswer:
         """Pieces with every word before those with any."""
@@ -98,9 +95,11 @@ class _Search:
         if not found:
             return self.places(" ".join(words), fixed=True)
         rows = {row.document: row for row in self.among}
-        page = found[self.offset : self.offset + self.budget // _PLACE_TOKENS]
-        hits = [self._passage(rows[piece.document], piece, tokens) for piece in page]
-        return self._answer(hits, [_line(hit, hit.text) for hit in hits], total, noun="passages hold these words")
+        pattern = _any_of(tokens)
+        makes = [
+            partial(self._passage, rows[piece.document], piece, pattern, len(tokens)) for piece in found[self.offset :]
+        ]
+        return self._answer(makes, total, noun="passages hold these words")
 
     def _pieces(self, tokens: Sequence[str]) -> tuple[list[PieceHit], int]:
         limit = self.offset + _HITS
@@ -114,10 +113,10 @@ class _Search:
             return found, len(found)
         return found, index.count_words(self.store, self.among, match)
 
-    def _passage(self, row: LoadedRow, piece: PieceHit, words: Sequence[str]) -> Hit:
-        """The line of a piece that holds most of the words, and where it stands."""
+    def _passage(self, row: LoadedRow, piece: PieceHit, words: re.Pattern[bytes], count: int) -> Hit:
+        """The line of a piece that holds most of the ``count`` words, and where it stands."""
         content = documents.read(self.store, row.sha256, piece.start, piece.length)
-        start, end = _best(content, words)
+        start, end = _best(content, words, count)
         number = piece.line + content.count(b"\n", 0, start)
         return self._hit(row, piece.start + start, piece.start + end, number, content[start:end])
 
@@ -135,9 +134,8 @@ class _Search:
         if not found.total:
             count = len(self.among)
             return self.nothing(f"nothing in {count:,} loaded documents matches {one_line(pattern, 120)!r}")
-        page = found.hits[self.offset : self.offset + self.budget // _PLACE_TOKENS]
-        hits = [self._place(hit) for hit in page]
-        return self._answer(hits, [_line(hit, hit.text) for hit in hits], found.total, noun="places")
+        makes = [partial(self._place, hit) for hit in found.hits[self.offset : self.offset + self._most]]
+        return self._answer(makes, found.total, noun="places")
 
     def _place(self, hit: PlaceHit) -> Hit:
         """The line of a match, or as much of it as is near; its Ref is that of the match."""
@@ -155,17 +153,19 @@ class _Search:
         """Nothing is found."""
         return self._finished([why], [], 0, is_cut=False)
 
-    def _answer(self, hits: Sequence[Hit], lines: Sequence[Line], total: int, *, noun: str) -> SearchAnswer:
-        if not hits:
+    def _answer(self, makes: Sequence[Callable[[], Hit]], total: int, *, noun: str) -> SearchAnswer:
+        """As many hits, each made when it is first needed, as there is room for."""
+        if not makes:
             return self._finished([f"{total:,} {noun}, none from offset {self.offset} on"], [], total, is_cut=False)
-        fitted = fit(lines, self.budget - 30, narrowest=_NARROWEST)
-        written = list(fitted.lines) or [one_line(lines[0](_NARROWEST), self.budget * 2)]
+        made = [cache(make) for make in makes[: self._most]]
+        fitted = fit([_line(hit) for hit in made], self.budget - 30, narrowest=_NARROWEST)
+        written = list(fitted.lines) or [one_line(_line(made[0])(_NARROWEST), self.budget * 2)]
         shown = len(written)
         is_cut = self.offset + shown < total
         if is_cut or self.offset:
             rest = f"; more: offset={self.offset + shown}" if is_cut else ""
             written[-1] += f"  [{total:,} {noun}{rest}]"
-        return self._finished(written, hits[:shown], total, is_cut=is_cut)
+        return self._finished(written, [hit() for hit in made[:shown]], total, is_cut=is_cut)
 
     def _finished(self, lines: Sequence[str], hits: Sequence[Hit], total: int, *, is_cut: bool) -> SearchAnswer:
         text = "\n".join(lines)
@@ -180,8 +180,13 @@ class _Search:
         )
 
 
-def _line(hit: Hit, text: str) -> Line:
-    return lambda width: f"{one_line(text, width)} {hit.ref}"
+def _line(make: Callable[[], Hit]) -> Line:
+    return lambda width: f"{one_line(make().text, width)} {make().ref}"
+
+
+def _described(row: LoadedRow) -> Hit:
+    text = f"{row.name}: {row.length:,} bytes, {row.lines:,} lines, {row.encoding}, from {row.path}"
+    return Hit(ref=row.ref, kind="document", turn=0, text=text, time=row.time)
 
 
 def _name(row: LoadedRow) -> str:
@@ -189,27 +194,43 @@ def _name(row: LoadedRow) -> str:
     return row.name if len(row.name) <= _NAME_CHARS else "\u2026" + row.name[1 - _NAME_CHARS :]
 
 
-def _best(content: bytes, words: Sequence[str]) -> tuple[int, int]:
-    """Where in a piece the passage to show begins and ends: from the line that holds most of the words."""
-    wanted = [word.encode() for word in words]
-    lowered = content.lower() if content.isascii() else content.decode("utf-8", "replace").lower().encode()
-    if len(lowered) != len(content):  # a capital whose small letter has another length, or a cut character
-        lowered = content.lower()
-    best = most = at = 0
-    for line in lowered.splitlines(keepends=True):
-        held = sum(word in line for word in wanted)
-        if held > most:
-            best, most = at, held
-        at += len(line)
+def _any_of(words: Sequence[str]) -> re.Pattern[bytes]:
+    """Finds whole words as the index splits them."""
+    either = b"|".join(re.escape(word.encode()) for word in words)
+    return re.compile(b"(?<![a-z0-9])(?:" + either + b")(?![a-z0-9])")
+
+
+def _best(content: bytes, words: re.Pattern[bytes], count: int) -> tuple[int, int]:
+    """Where in a piece the passage to show begins and ends: from the line that holds most of the ``count`` words."""
+    lowered = _lowered(content)
+    best = first = line_end = 0
+    held: set[bytes] = set()
+    most = 0
+    for found in words.finditer(lowered):
+        if found.start() >= line_end:
+            line_end = lowered.find(b"\n", found.start())
+            line_end = len(lowered) if line_end < 0 else line_end
+            held = set()
+        held.add(found[0])
+        if len(held) > most:
+            most = len(held)
+            best, first = lowered.rfind(b"\n", 0, found.start()) + 1, found.start()
+        if most >= count:
+            break
     end = content.find(b"\n", best)
     while 0 <= end < best + _PASSAGE_BYTES:
         end = content.find(b"\n", end + 1)
     end = len(content) if end < 0 else end
     if end - best <= _LINE_BYTES:
         return best, end
-    first = min((at for word in wanted if (at := lowered.find(word, best, end)) >= 0), default=best)
     begin = max(best, first - 100)
     return _whole(content, begin), _whole(content, min(end, begin + _LINE_BYTES))
+
+
+def _lowered(content: bytes) -> bytes:
+    """In small letters, each character where it was."""
+    lowered = content.lower() if content.isascii() else content.decode("utf-8", "replace").lower().encode()
+    return lowered if len(lowered) == len(content) else content.lower()
 
 
 def _whole(content: bytes, at: int) -> int:
