@@ -287,14 +287,21 @@ class Runner:
         )
 
     def _told_variables(self) -> tuple[tuple[str, str], ...]:
-        """The latest variables that are no modules."""
-        found = [(name, value) for name, value in self.variables().items() if not isinstance(value, types.ModuleType)]
+        """The latest variables; what was only imported is not told."""
+        found = [(name, value) for name, value in self.variables().items() if not _is_imported(value)]
         return tuple((name[:_NAME_CHARS], kind_of(value)) for name, value in found[-_VARIABLES:])
 
 
 def _reset() -> NoReturn:
     """End the Cell and throw all variables away."""
     raise _Reset
+
+
+def _is_imported(value: object) -> bool:
+    """A module, or a class or function that no Cell made."""
+    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+        return value.__module__ != "__main__"
+    return isinstance(value, types.ModuleType)
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -309,7 +309,11 @@ class Session:
 
     def _at(self, place: Any) -> list[Event]:
         if isinstance(place, int):
-            return [event for event in self.events if event.turn == place]
+            number = place if place >= 0 else self._known["turns"] + 1 + place
+            events = [event for event in self.events if event.turn == number]
+            if not events:
+                raise KeyError(f"'t{number}' is not in this session: it has t1 to t{self._known['turns']}")
+            return events
         found = _REF.fullmatch(place) if isinstance(place, str) else None
         if found is None or found["session"] not in (None, self.key):
             raise KeyError(f"{place!r} is no place of this session; write 't3', 'e12', a turn's number, or a slice")
