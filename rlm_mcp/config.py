@@ -92,6 +92,11 @@ class Paths:
         return self.home / "repl"
 
     @property
+    def repl_history(self) -> Path:
+        """What people typed at the Repl's prompt, one JSON string a line."""
+        return self.home / "repl_history"
+
+    @property
     def repos(self) -> Path:
         """Snapshots of working trees, ``<digest of the folder>/``: bare git repositories."""
         return self.home / "repos"

@@ -96,8 +96,10 @@ class Repls:
     A thread of its own saves variables after a Cell was answered, parks, and starts the spare.
     """
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, *, has_spare: bool = True) -> None:
+        """``has_spare``: keep one; who runs a few Cells and ends has no use for it."""
         self._stores = stores
+        self._has_spare = has_spare
         self._held: dict[str, _Held] = {}
         self._spares: dict[Path | None, Repl] = {}
         self._lock = threading.Lock()
@@ -126,9 +128,21 @@ class Repls:
         held = self._of(session)
         functions = bindings(store, scope, repo=held.repo, repo_missing=held.repo_missing)
         answer = held.repl.run(store, scope, code, functions, timeout_seconds=timeout_seconds, owner=owner)
-        if held.repl.is_due or held.repo not in self._spares:
+        if held.repl.is_due or (self._has_spare and held.repo not in self._spares):
             self._work.put(session.key)
         return answer
+
+    def ready(self, session: SessionRow) -> tuple[str, ...]:
+        """Start what will run the Session's first Cell ahead of it; what confines it.
+
+        Raises:
+            JailUnavailable, ReplGone: see :func:`start_repl`.
+        """
+        repo, _why_not = self._repo(session)
+        started = self._started(repo)
+        with self._lock:
+            self._spares[repo] = started
+        return started.layers
 
     def interrupt(self, owner: object = None) -> None:
         """Stop the Cells that were run for ``owner``."""
@@ -188,7 +202,8 @@ class Repls:
             if key is None:
                 return
             self._save(self._held[key])
-            self._warm(self._held[key].repo)
+            if self._has_spare:
+                self._warm(self._held[key].repo)
 
     def _save(self, held: _Held) -> None:
         if not held.repl.is_due:

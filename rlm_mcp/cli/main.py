@@ -28,6 +28,7 @@ _COMMANDS = {
     "read": ("rlm_mcp.cli.ask", "Give the exact text of a Ref."),
     "brief": ("rlm_mcp.cli.ask", "Print the Brief of a session."),
     "compact": ("rlm_mcp.cli.ask", "Make and record the Brief of a compaction."),
+    "repl": ("rlm_mcp.cli.repl", "Work on a session and its repository in Python."),
     "load": ("rlm_mcp.cli.load", "Bring files into a session as documents."),
     "status": ("rlm_mcp.cli.keep", "Show what is held."),
     "ingest": ("rlm_mcp.cli.keep", "Take transcripts into the store."),

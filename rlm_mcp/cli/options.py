@@ -74,13 +74,14 @@ def opened(which: Which) -> Iterator[tuple[Store, SessionRow]]:
         UsageError: both a transcript and a session are named.
         SessionNotFound, TranscriptError, StoreError: see the verbs.
     """
+    with wire() as stores, stores.lend() as store:
+        yield store, find(store, which)
+
+
+def find(store: Store, which: Which) -> SessionRow:
+    """The Session, with all that its transcript holds by now; raises as :func:`opened` does."""
     if which.transcript is not None and which.session:
         raise UsageError("name either --transcript or --session, not both")
-    with wire() as stores, stores.lend() as store:
-        yield store, _find(store, which)
-
-
-def _find(store: Store, which: Which) -> SessionRow:
     if which.transcript is not None:
         return locate(store, transcript=which.transcript)
     folder = str((which.repo or Path.cwd()).absolute())

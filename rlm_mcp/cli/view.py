@@ -15,6 +15,11 @@ Progress = Callable[[int, int], None]
 
 _REF = r"\b(?:(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|[tc]\d+)|d[0-9a-f]{8,64}(?::\d+-\d+)?)\b"
 _LONG_BYTES = 4_000_000
+_LOUD = "NOT JAILED"
+_PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | dict.fromkeys(
+    (0x7F, *range(0x80, 0xA0)), "\u2421"
+)
+"""What a terminal would obey -> its picture: C0 but for tab and line end, DEL and C1."""
 
 
 def show(text: str) -> None:
@@ -45,6 +50,26 @@ def show_exact(text: str) -> None:
     if sys.stdout.isatty() and not text.endswith("\n"):
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
+
+
+def show_output(text: str) -> None:
+    """What a Cell printed. At a terminal its control characters are shown, never obeyed: they may be anybody's."""
+    click.echo(text.replace("\r\n", "\n").translate(_PICTURES) if sys.stdout.isatty() else text)
+
+
+def show_aside(*lines: str) -> None:
+    """What is said beside an answer: on standard error, faint at a terminal."""
+    sys.stdout.flush()
+    if not sys.stderr.isatty():
+        click.echo("\n".join(lines), err=True)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in lines:
+        style = "bold red" if _LOUD in line else "dim"
+        console.print(Text(line.translate(_PICTURES), style=style))
 
 
 @contextmanager

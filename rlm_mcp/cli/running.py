@@ -1,0 +1,99 @@
+"""Runs Cells for a person: Ctrl-C stops the Cell and nothing else, and the Session is always as it is by now."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import NoReturn, Self
+
+import click
+
+from rlm_mcp.cli.options import Which, find
+from rlm_mcp.cli.view import show_aside, show_output
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.verbs.repl import ReplAnswer
+from rlm_mcp.wiring import Repls
+
+_LOOK_SECONDS = 0.2
+_LEAVE_SECONDS = 1.5
+"""A Cell that was told to stop has ended by then; who interrupts later than that wants to leave."""
+_EXIT_INTERRUPTED = 130
+
+
+class Runner:
+    """Runs Cells of one Session, one at a time."""
+
+    def __init__(self, store: Store, repls: Repls, session: SessionRow, *, timeout_seconds: float) -> None:
+        self.store = store
+        self.session = session
+        self.timeout_seconds = timeout_seconds
+        self._repls = repls
+        self._thread = ThreadPoolExecutor(1, "rlm-mcp cell")
+        self._told: list[float] = []
+        """When Ctrl-C was pressed while the Cell ran."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._thread.shutdown()
+
+    def run(self, code: str) -> ReplAnswer:
+        """Run a Cell, in a thread so that an interrupt never tears the talk with its process; raises as the verb."""
+        self.session = find(self.store, Which(transcript=None, session=self.session.key, repo=None))
+        with self._interrupts():
+            running = self._thread.submit(
+                self._repls.run, self.store, self.session, code, timeout_seconds=self.timeout_seconds, owner=self
+            )
+            self._await(running)
+            return running.result()
+
+    def _await(self, running: Future[ReplAnswer]) -> None:
+        is_said = False
+        while not wait((running,), timeout=_LOOK_SECONDS).done:
+            if len(self._told) > 1 and self._told[-1] - self._told[0] > _LEAVE_SECONDS:
+                self._leave()
+            if self._told and not is_said and time.monotonic() - self._told[0] > _LEAVE_SECONDS:
+                is_said = True
+                show_aside("[another process runs a Cell, or variables are being restored; Ctrl-C again leaves]")
+
+    @contextmanager
+    def _interrupts(self) -> Iterator[None]:
+        """Ctrl-C goes to the Cell."""
+        self._told = []
+        before = signal.signal(signal.SIGINT, self._on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        self._told.append(time.monotonic())
+        self._repls.interrupt(self)
+
+    def _leave(self) -> NoReturn:
+        """End at once: the thread may wait for minutes. The journal has a Cell whole or not at all."""
+        self._repls.close()
+        sys.stdout.flush()
+        os._exit(_EXIT_INTERRUPTED)
+
+
+def show_answer(answer: ReplAnswer) -> None:
+    """The output; beside it, on standard error, what there is to say of it."""
+    if answer.output:
+        show_output(answer.output)
+    show_aside(f"[{answer.closing}]", *(f"[{note}]" for note in answer.notes))
+
+
+def show_error(message: str) -> None:
+    """An error of ours that does not end the conversation."""
+    click.secho(f"rlm-mcp: {message}", fg="red", err=True)
