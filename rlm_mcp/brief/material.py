@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rlm_mcp.store.cells import ReplRow
 from rlm_mcp.store.facts import FactRow, Group
 
 
@@ -64,5 +65,7 @@ class Material:
     """Newest first."""
     totals: Mapping[str, int]
     """FactKind -> how many current ones (distinct subjects for edits, reads, commands, symbols)."""
+    repl: ReplRow | None
+    """The Session's own; None where it ran no Cell."""
     focus: str = ""
     """What the user asked the Brief to dwell on."""

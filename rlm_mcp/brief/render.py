@@ -14,7 +14,8 @@ from rlm_mcp.brief.fit import Fitted, fit, share_out
 from rlm_mcp.brief.loss import LossReport
 from rlm_mcp.brief.material import Ask, LatestEvent, Material
 from rlm_mcp.brief.select import Section, sections
-from rlm_mcp.text import cut, estimate_tokens
+from rlm_mcp.store.cells import ReplRow
+from rlm_mcp.text import cut, estimate_tokens, one_line
 
 FIRST_LINE = "# rlm-mcp brief"
 _SERVER = {"codex": "rlm-mcp (namespace mcp__rlm_mcp)"}
@@ -25,6 +26,7 @@ _ASK_SHARE = 0.62
 _FIRST_ASK_SHARE = 0.2
 _REPLY_SHARE = 0.08
 _LEAST_CHARS = 100
+_VARIABLE_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,8 @@ def render(material: Material, max_tokens: int, latest_tokens: int = 0) -> Brief
     chosen = sections(material)
     head = _head(material, max_tokens)
     most = LossReport(kinds={"event": (material.events, 0), **{each.kinds[0]: (_total(each), 0) for each in chosen}})
-    free = max_tokens - estimate_tokens(head) - estimate_tokens(_foot(most)) - 4
+    repl = _repl(material.repl, max(_LEAST_CHARS, min(400, max_tokens // 10)))
+    free = max_tokens - estimate_tokens(head) - estimate_tokens(_foot(most) + repl) - 4
     task = _task(material, free)
     room = free - estimate_tokens(task)
     rooms = share_out([_want(each, room) for each in chosen], [each.share for each in chosen], room)
@@ -56,13 +59,31 @@ def render(material: Material, max_tokens: int, latest_tokens: int = 0) -> Brief
         if fitted.lines:  # what has no room is counted at the end
             body.append(_block(section, fitted))
     loss = LossReport(kinds=shown)
-    parts = [head, task, *body, _latest(material.latest, latest_tokens), _foot(loss)]
+    parts = [head, task, *body, _latest(material.latest, latest_tokens), _foot(loss) + repl]
     text = "\n\n".join(part for part in parts if part)
     return Brief(text=text, tokens=estimate_tokens(text), loss=loss)
 
 
 def _total(section: Section) -> int:
     return max(section.total, len(section.lines))
+
+
+def _repl(repl: ReplRow | None, max_chars: int) -> str:
+    """Which variables the Repl still has, the last set first, on a line of its own; empty where it has none."""
+    if repl is None or not repl.variables:
+        return ""
+    shown: list[str] = []
+    room = max_chars
+    for name, what in reversed(repl.variables):
+        told = one_line(f"{name} ({what})", _VARIABLE_CHARS)
+        room -= len(told) + 2
+        if shown and room < 0:
+            break
+        shown.append(told)
+    rest = len(repl.variables) - len(shown)
+    more = f" and {rest} more" if rest else ""
+    verb = "is" if len(repl.variables) == 1 else "are"
+    return f"\nrepl: {', '.join(shown)}{more} {verb} still set [c{repl.cells}]"
 
 
 def _foot(loss: LossReport) -> str:

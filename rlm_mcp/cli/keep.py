@@ -18,6 +18,7 @@ from rlm_mcp.errors import TranscriptMissing, UsageError
 from rlm_mcp.hook.prepare import prepare
 from rlm_mcp.server.status_text import size, status_text
 from rlm_mcp.store import sessions, sources
+from rlm_mcp.store.cells import ReplRow
 from rlm_mcp.store.database import Store
 from rlm_mcp.verbs.export import export_markdown, export_raw
 from rlm_mcp.verbs.ingest import Ingested, ingest
@@ -110,8 +111,13 @@ def _status_record(found: Status) -> dict[str, object]:
     record["version"] = __version__
     record["skips"] = [{"reason": reason, "what": what, "count": count} for reason, what, count in found.skips]
     record["fact_counts"] = {kind: {"total": total, "current": now} for kind, total, now in found.fact_counts}
+    record["repl"] = _repl_record(found.repl) if found.repl is not None else None
     record["folds"] = [{k: v for k, v in dataclasses.asdict(fold).items() if k != "brief"} for fold in found.folds]
     return record
+
+
+def _repl_record(repl: ReplRow) -> dict[str, object]:
+    return {**dataclasses.asdict(repl), "variables": dict(repl.variables)}
 
 
 @click.command("export")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from rlm_mcp import __version__
 from rlm_mcp.events import SkipReason
+from rlm_mcp.store.cells import ReplRow
 from rlm_mcp.store.folds import FoldRow
 from rlm_mcp.store.log import stamp
 from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.text import one_line
 from rlm_mcp.verbs.status import Status
 
 _FOLDS = 5
+_NAMES_CHARS = 120
 _FACTS = ("edit", "read", "command", "test", "failing_test", "error", "constraint", "correction", "decision", "todo")
 
 
@@ -56,12 +59,27 @@ def _session_lines(status: Status) -> list[str]:
         f"records without an event: {unknown} of unknown type, {skipped} skipped"
         + (f" [{reasons}]; their bytes are kept" if reasons else ""),
         f"facts: {_fact_counts(status)}",
+        *([_repl_line(status.repl)] if status.repl is not None else []),
         f"folds: {len(status.folds)}",
         *(_fold_line(fold) for fold in status.folds[:_FOLDS]),
     ]
     if status.damage:
         lines.append(f"DAMAGED: {status.damage}; 'rlm-mcp ingest --rebuild {session.path}' heals it")
     return lines
+
+
+def _repl_line(repl: ReplRow) -> str:
+    cells = f"{repl.cells:,} Cell{'s' if repl.cells > 1 else ''} run"
+    names = [name for name, _what in repl.variables]
+    shown = f": {one_line(', '.join(reversed(names)), _NAMES_CHARS)}" if names else ""
+    variables = f"{len(names):,} variable{'s' if len(names) != 1 else ''}{shown}"
+    if repl.saved_time is None:
+        saved = "never saved, a restart runs its Cells again"
+    elif repl.saved_cell < repl.cells:
+        saved = f"saved as of c{repl.saved_cell}, {stamp(repl.saved_time)}, a restart runs the rest again"
+    else:
+        saved = f"all saved {stamp(repl.saved_time)}"
+    return f"repl: {cells}; {variables}; {saved}"
 
 
 def _fact_counts(status: Status) -> str:

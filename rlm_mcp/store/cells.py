@@ -69,6 +69,20 @@ class Checkpoint:
     time: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplRow:
+    """A Session's Repl as the journal tells it, whether a process of it runs or not."""
+
+    cells: int
+    """How many it ran; ``c<cells>`` is the last."""
+    variables: tuple[tuple[str, str], ...]
+    """Name and what it is, after the last Cell, in the order they were first set."""
+    saved_cell: int
+    """The last Cell whose variables are saved; 0 where none are. Those behind it are run again when need be."""
+    saved_time: float | None
+    """Seconds since the epoch."""
+
+
 def last_number(store: Store, session_key: str) -> int:
     """Number of the Session's latest Cell; 0 before the first."""
     row = store.connection.execute("SELECT max(number) AS last FROM cell WHERE session_key = ?", (session_key,))
@@ -123,6 +137,22 @@ def latest(store: Store, session_key: str) -> CellRow | None:
     return found[0] if found else None
 
 
+def repl_row(store: Store, session_key: str) -> ReplRow | None:
+    """The Session's Repl in short, if it ran any Cell; no output is read."""
+    row = store.connection.execute(
+        "SELECT number, variables FROM cell WHERE session_key = ? ORDER BY number DESC LIMIT 1", (session_key,)
+    ).fetchone()
+    if row is None:
+        return None
+    saved = checkpoint(store, session_key)
+    return ReplRow(
+        cells=row["number"],
+        variables=_pairs(row["variables"]),
+        saved_cell=saved.cell if saved is not None else 0,
+        saved_time=saved.time if saved is not None else None,
+    )
+
+
 def checkpoint(store: Store, session_key: str) -> Checkpoint | None:
     """The Session's saved variables, if any were."""
     row = store.connection.execute("SELECT * FROM checkpoint WHERE session_key = ?", (session_key,)).fetchone()
@@ -133,7 +163,7 @@ def checkpoint(store: Store, session_key: str) -> Checkpoint | None:
         cell=row["cell"],
         file=row["file"],
         variables=tuple((name, offset, length) for name, offset, length in json.loads(row["variables"])),
-        unsaved=tuple((name, why) for name, why in json.loads(row["unsaved"])),
+        unsaved=_pairs(row["unsaved"]),
         time=row["time"],
     )
 
@@ -163,5 +193,9 @@ def _cell(row: sqlite3.Row) -> CellRow:
         status=CellStatus(row["status"]),
         output=zlib.decompress(row["output"]).decode("utf-8", "replace"),
         lost_bytes=row["lost_bytes"],
-        variables=tuple((name, what) for name, what in json.loads(row["variables"])),
+        variables=_pairs(row["variables"]),
     )
+
+
+def _pairs(raw: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, what) for name, what in json.loads(raw))

@@ -12,7 +12,7 @@ from rlm_mcp.brief.material import Ask, LatestEvent, Material, TurnLine
 from rlm_mcp.brief.render import Brief, render
 from rlm_mcp.errors import UsageError
 from rlm_mcp.events import EditKind, EventKind
-from rlm_mcp.store import events, facts, sessions
+from rlm_mcp.store import cells, events, facts, sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.events import EventRow
 from rlm_mcp.store.facts import FactRow, Group
@@ -97,6 +97,7 @@ def gather(store: Store, session: SessionRow, *, focus: str = "", with_latest: b
             for kind, (_total, current, subjects) in counted.items()
         },
         focus=focus,
+        repl=cells.repl_row(store, session.key),
     )
 
 

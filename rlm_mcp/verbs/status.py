@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlm_mcp.store import degraded, documents, events, facts, folds, sessions
+from rlm_mcp.store import cells, degraded, documents, events, facts, folds, sessions
+from rlm_mcp.store.cells import ReplRow
 from rlm_mcp.store.database import Store, check
 from rlm_mcp.store.folds import FoldRow
 from rlm_mcp.store.sessions import SessionRow
@@ -36,6 +37,8 @@ class Status:
     """(kind, in all, current)."""
     folds: tuple[FoldRow, ...]
     """Newest first."""
+    repl: ReplRow | None
+    """The Session's; None where it ran no Cell, or no Session was named."""
     degraded: tuple[str, ...]
     """Sessions whose last hook did not finish, with the reason."""
     damage: str
@@ -71,6 +74,7 @@ def status(store: Store, session: SessionRow | None = None) -> Status:
         skips=tuple(found_skips),
         fact_counts=tuple((kind, total, current) for kind, (total, current, _subjects) in sorted(counted.items())),
         folds=tuple(made),
+        repl=cells.repl_row(store, session.key) if session is not None else None,
         degraded=tuple(f"{mark.client_session}: {mark.reason}" for mark in degraded.read(paths)),
         damage=_damage(store, session),
         latest_sessions=tuple(sessions.all_sessions(store, 20)),

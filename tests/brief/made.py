@@ -3,6 +3,7 @@
 from typing import Any
 
 from rlm_mcp.brief.material import Ask, Material
+from rlm_mcp.store.cells import ReplRow
 from rlm_mcp.store.facts import FactRow, Group
 
 
@@ -30,6 +31,12 @@ def material(**more: Any) -> Material:
     filled: dict[str, Any] = {
         "session_key": "aaaaaaaa", "client": "claude-code", "cwd": "/home/dev/acme", "git_branch": "main", "events": 10,
         "turns": 1, "first_ask": ask, "latest_ask": ask, "last_reply": None, "latest": (), "facts": {},
-        "edits": [], "reads": [], "symbols": {}, "turn_lines": [], "totals": {}, "focus": "",
+        "edits": [], "reads": [], "symbols": {}, "turn_lines": [], "totals": {}, "focus": "", "repl": None,
     }  # fmt: skip
     return Material(**(filled | more))
+
+
+def repl(*names: str) -> ReplRow:
+    """A Repl that ran twelve Cells and has these variables."""
+    what = tuple((name, "list, 1,200") for name in names)
+    return ReplRow(cells=12, variables=what, saved_cell=0, saved_time=None)

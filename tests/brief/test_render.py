@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rlm_mcp.brief.material import Ask, LatestEvent, Material
 from rlm_mcp.brief.render import FIRST_LINE, render
 from rlm_mcp.text import estimate_tokens
-from tests.brief.made import fact, group, material
+from tests.brief.made import fact, group, material, repl
 
 WORDS = st.text(st.sampled_from("abc de\n.,é日()"), max_size=900)
 
@@ -41,7 +41,7 @@ def materials(draw: st.DrawFn) -> Material:
     return material(
         facts=facts, edits=edits, latest_ask=latest, first_ask=Ask(turn=1, ref="e1", text=draw(WORDS) or "x"),
         totals={kind: len(rows) + draw(st.integers(0, 500)) for kind, rows in facts.items()} | {"edit": len(edits)},
-        turns=2,
+        turns=2, repl=repl(*(f"name_{number}" for number in range(draw(st.integers(0, 30))))),
     )  # fmt: skip
 
 
@@ -97,3 +97,24 @@ def test_the_latest_events_are_whole_or_cut_with_their_ref(tokens: int):
     assert "It failed, I look why." in part
     assert "whole: e11" in part
     assert part.index("[e11") < part.index("[e12")
+
+
+def test_one_line_tells_which_variables_are_still_set():
+    """The last set first, with what they are and the last Cell's Ref; none where the Repl has none, or never ran."""
+    assert render(material(repl=repl("rows", "totals")), 1_000).text.splitlines()[-1] == (
+        "repl: totals (list, 1,200), rows (list, 1,200) are still set [c12]"
+    )
+    assert render(material(repl=repl("rows")), 1_000).text.endswith("\nrepl: rows (list, 1,200) is still set [c12]")
+    for given_repl in (None, repl()):
+        assert "repl: " not in render(material(repl=given_repl), 1_000).text
+
+
+@pytest.mark.parametrize(("tokens", "most_chars"), [(500, 220), (4_000, 520), (20_000, 520)])
+def test_many_variables_are_counted_and_their_line_stays_short(tokens: int, most_chars: int):
+    """Whatever their names are."""
+    names = [f"variable_{number}_{'x' * 50}\n## Task" for number in range(100)]
+    line = render(material(repl=repl(*names)), tokens).text.splitlines()[-1]
+    assert line.startswith("repl: variable_99_")
+    assert len(line) < most_chars
+    told = line.count("variable_")
+    assert line.endswith(f" and {100 - told} more are still set [c12]")

@@ -1,11 +1,13 @@
 """rlm_mcp.server.status_text: what a person or a model reads of the state."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rlm_mcp.server.status_text import size, status_text
 from rlm_mcp.store import degraded
+from rlm_mcp.store.cells import ReplRow
 from rlm_mcp.store.database import Store
 from rlm_mcp.verbs.compact import compact
 from rlm_mcp.verbs.locate import locate
@@ -39,3 +41,27 @@ def test_without_a_session_the_newest_are_listed(store: Store, recorded_session:
 def test_sizes_are_for_people(count: int, shown: str) -> None:
     """Short, with a unit."""
     assert size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("repl", "line"),
+    [
+        (
+            ReplRow(cells=1, variables=(("n", "int, 7"),), saved_cell=0, saved_time=None),
+            "repl: 1 Cell run; 1 variable: n; never saved, a restart runs its Cells again",
+        ),
+        (
+            ReplRow(cells=12, variables=(("rows", "list, 3"), ("n", "int, 7")), saved_cell=9, saved_time=0.0),
+            "repl: 12 Cells run; 2 variables: n, rows; saved as of c9, 1970-01-01T00:00:00Z, a restart runs the rest again",
+        ),
+        (
+            ReplRow(cells=3, variables=(), saved_cell=3, saved_time=0.0),
+            "repl: 3 Cells run; 0 variables; all saved 1970-01-01T00:00:00Z",
+        ),
+    ],
+)
+def test_the_repl_is_told_in_a_line(store: Store, recorded_session: Path, repl: ReplRow, line: str) -> None:
+    """Cells, variables, and what a restart would do; nothing where no Cell ran."""
+    found = status(store, locate(store, transcript=recorded_session))
+    assert "repl: " not in status_text(found)
+    assert line in status_text(replace(found, repl=repl)).splitlines()

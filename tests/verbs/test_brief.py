@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import UsageError
 from rlm_mcp.events import LinkKind
-from rlm_mcp.store import events, facts, folds, lineage, sessions
+from rlm_mcp.store import cells, events, facts, folds, lineage, sessions
+from rlm_mcp.store.cells import CellRow, CellStatus
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.text import estimate_tokens
@@ -291,3 +293,31 @@ def test_folds_are_counted_and_kept(store: Store, tmp_path: Path):
     assert (oldest.trigger, oldest.instructions, oldest.brief) == ("auto", "mind the ACME tickets", first.brief.text)
     assert (newest.tokens, newest.upto_seq) == (second.brief.tokens, session.events)
     assert oldest.loss == {kind: tuple(pair) for kind, pair in first.brief.loss.kinds.items()}
+
+
+def a_cell(number: int, *variables: tuple[str, str]) -> CellRow:
+    return CellRow(
+        session_key="", number=number, time=1.0, seconds=0.1, code="...", status=CellStatus.OK, output="out",
+        variables=variables,
+    )  # fmt: skip
+
+
+def test_variables_of_the_sessions_own_repl_are_told_and_no_others(store: Store, tmp_path: Path):
+    """As they are after its last Cell; a session that continues it has a Repl of its own."""
+    keys = []
+    for number in (1, 2):
+        client_session = f"{number}{number}{number}{number}0000-0000-4000-8000-000000000000"
+        made = Transcript(client_session, seed=number)
+        made.clock = made.clock.replace(hour=9 + number)
+        made.user(f"Part {number}")
+        if keys:
+            lineage.hint(store.paths, client_session, keys[-1].client_session, LinkKind.FORK)
+        ingest(store, made.save(tmp_path / f"{number}.jsonl"))
+        row = sessions.by_client_id(store, client_session)
+        assert row is not None
+        keys.append(lineage.settle(store, row))
+    with store.writing():
+        for cell in (a_cell(1, ("rows", "list, 3")), a_cell(2, ("rows", "list, 1,200"), ("totals", "dict, 5"))):
+            cells.add(store, replace(cell, session_key=keys[0].key))
+    assert brief(store, keys[0]).text.endswith("repl: totals (dict, 5), rows (list, 1,200) are still set [c2]")
+    assert "repl: " not in brief(store, keys[1]).text

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rlm_mcp.events import LinkKind, SkipReason
-from rlm_mcp.store import degraded, lineage, sessions
+from rlm_mcp.store import cells, degraded, lineage, sessions
+from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint, ReplRow
 from rlm_mcp.store.database import Store
 from rlm_mcp.verbs.compact import compact
 from rlm_mcp.verbs.ingest import ingest
@@ -88,3 +89,23 @@ def test_a_torn_database_is_told(store: Store, tmp_path: Path):
             file.seek(at)
             file.write(b"\xa5" * 512)
     assert "damaged" in status(store).damage
+
+
+def test_the_repl_is_told_without_being_started(store: Store, tmp_path: Path):
+    """Cells run, the variables there are after the last one, and as of which Cell they are saved."""
+    session = locate(store, transcript=a_day().save(tmp_path / "s.jsonl"))
+    assert status(store, session).repl is None
+    named = (("rows", "list, 3"), ("total", "int, 7"))
+    with store.writing():
+        for number in (1, 2):
+            row = CellRow(
+                session_key=session.key, number=number, time=1.0, seconds=0.1, code="...", status=CellStatus.OK,
+                output="", variables=named[:number],
+            )  # fmt: skip
+            cells.add(store, row)
+    assert status(store, session).repl == ReplRow(cells=2, variables=named, saved_cell=0, saved_time=None)
+    with store.writing():
+        saved = Checkpoint(session_key=session.key, cell=2, file="x.vars", variables=(), unsaved=(), time=9.0)
+        cells.set_checkpoint(store, saved)
+    assert status(store, session).repl == ReplRow(cells=2, variables=named, saved_cell=2, saved_time=9.0)
+    assert status(store).repl is None
