@@ -90,6 +90,18 @@ class _Held:
     """Why none is."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What waits for a Session's first Cell."""
+
+    layers: tuple[str, ...]
+    """What confines it, in words."""
+    repo: Path | None
+    """The repository's folder, where one is mapped."""
+    repo_missing: str
+    """Why none is."""
+
+
 class Repls:
     """The Repls of a process, one for each Session that ran a Cell; idle ones are parked, one spare is kept warm.
 
@@ -132,17 +144,17 @@ class Repls:
             self._work.put(session.key)
         return answer
 
-    def ready(self, session: SessionRow) -> tuple[str, ...]:
-        """Start what will run the Session's first Cell ahead of it; what confines it.
+    def ready(self, session: SessionRow) -> Ready:
+        """Start what will run the Session's first Cell, ahead of it.
 
         Raises:
             JailUnavailable, ReplGone: see :func:`start_repl`.
         """
-        repo, _why_not = self._repo(session)
+        repo, why_not = self._repo(session)
         started = self._started(repo)
         with self._lock:
             self._spares[repo] = started
-        return started.layers
+        return Ready(layers=started.layers, repo=repo, repo_missing=why_not)
 
     def interrupt(self, owner: object = None) -> None:
         """Stop the Cells that were run for ``owner``."""

@@ -28,6 +28,7 @@ from rlm_mcp.server.status_text import session_line
 from rlm_mcp.store import cells
 from rlm_mcp.text import one_line
 from rlm_mcp.verbs.repl import MAX_SECONDS, MIN_SECONDS, Variables
+from rlm_mcp.wiring import Ready
 
 FIRST, NEXT = ">>> ", "... "
 _INDENT = "    "
@@ -63,10 +64,10 @@ Type Python; a block ends with an empty line. What you assign stays, after you l
 Tab completes, up and down bring back what was typed, Ctrl-C stops a cell, Ctrl-D leaves."""
 
 
-def converse(runner: Runner, history: Path, layers: Sequence[str]) -> None:
+def converse(runner: Runner, history: Path, ready: Ready) -> None:
     """Talk with a person until they leave."""
     conversation = Conversation(runner)
-    conversation.greet(layers)
+    conversation.greet(ready)
     with _line_editing(History(history), conversation.completions) as remember:
         while True:
             try:
@@ -91,18 +92,20 @@ def read_cell(ask: Callable[[str], str]) -> str:
         ask: shows a prompt and gives a line; where one was pasted, it may hold several.
     """
     lines = [ask(FIRST)]
-    while not _is_whole("\n".join(lines)):
+    while not _is_whole(lines):
         lines.append(ask(NEXT))
     return textwrap.dedent("\n".join(lines)).strip()
 
 
-def _is_whole(code: str) -> bool:
-    """Whether nothing is missing at its end; what is wrong otherwise, running it will tell."""
+def _is_whole(lines: Sequence[str]) -> bool:
+    """Whether nothing is missing at the end; what is wrong otherwise, running it will tell."""
+    code = "\n".join(lines)
     if not code.strip() or code.startswith("%"):
         return True
+    is_block = "\n" in lines[-1]  # pasted, or brought back: no empty line need close it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for kind in ("single", "exec"):  # a line end closes a block of a single one; several may have been pasted
+        for kind in ("exec",) if is_block else ("single", "exec"):
             try:
                 return codeop.compile_command(code, "<cell>", kind) is not None
             except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
@@ -118,7 +121,7 @@ class Conversation:
         latest = cells.latest(runner.store, runner.session.key)
         self._variables: Variables = latest.variables if latest is not None else ()
 
-    def greet(self, layers: Sequence[str]) -> None:
+    def greet(self, ready: Ready) -> None:
         """Say where we are."""
         click.secho(f"rlm-mcp {__version__}, session {session_line(self._runner.session)}", bold=True)
         title = one_line(self._runner.session.title, 100)
@@ -127,7 +130,8 @@ class Conversation:
         now = ", ".join(f"{name} ({what})" for name, what in shown)
         show_aside(
             *([title] if title else []),
-            f"jail: {', '.join(layers)}",
+            f"repository: {ready.repo if ready.repo is not None else f'none ({ready.repo_missing})'}",
+            f"jail: {', '.join(ready.layers)}",
             f"Variables stay, here and for the model{f'; now: {now}{more}' if now else ''}.",
             "%help tells more, Ctrl-D leaves.",
         )

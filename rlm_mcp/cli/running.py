@@ -55,6 +55,8 @@ class Runner:
                 self._repls.run, self.store, self.session, code, timeout_seconds=self.timeout_seconds, owner=self
             )
             self._await(running)
+            if self._told and sys.stderr.isatty():
+                click.echo(err=True)  # behind the terminal's own ^C
             return running.result()
 
     def _await(self, running: Future[ReplAnswer]) -> None:
