@@ -51,12 +51,12 @@ def test_sizes_are_for_people(count: int, shown: str) -> None:
             "repl: 1 Cell run; 1 variable: n; never saved, a restart runs its Cells again",
         ),
         (
-            ReplRow(cells=12, variables=(("rows", "list, 3"), ("n", "int, 7")), saved_cell=9, saved_time=0.0),
-            "repl: 12 Cells run; 2 variables: n, rows; saved as of c9, 1970-01-01T00:00:00Z, a restart runs the rest again",
+            ReplRow(cells=12, variables=(("n", "int, 7"),), saved_cell=9, saved_time=0.0),
+            "repl: 12 Cells run; 1 variable: n; saved as of c9, 1970-01-01T00:00:00Z, a restart runs the rest again",
         ),
         (
-            ReplRow(cells=3, variables=(), saved_cell=3, saved_time=0.0),
-            "repl: 3 Cells run; 0 variables; all saved 1970-01-01T00:00:00Z",
+            ReplRow(cells=3, variables=(("rows", "list, 3"), ("n", "int, 7")), saved_cell=3, saved_time=0.0),
+            "repl: 3 Cells run; 2 variables: n, rows; all saved 1970-01-01T00:00:00Z",
         ),
     ],
 )
