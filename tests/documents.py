@@ -17,7 +17,7 @@ def session_in(store: Store, folder: Path, *, session: str = "") -> SessionRow:
     work = folder / "work"
     work.mkdir(exist_ok=True)
     made = Transcript(cwd=str(work)) if not session else Transcript(session, cwd=str(work))
-    made.user("Look at what is loaded")
+    made.user(f"Look at what is loaded {session}")
     return locate(store, transcript=made.save(folder / f"{session or 's'}.jsonl"))
 
 

@@ -71,6 +71,7 @@ def load(
             if not picked.folder:
                 raise
             skipped.append(Skipped(path=wanted.name.removeprefix(f"{picked.folder}/"), why=error.why))
+        work.done(wanted)
     if not work.rows:
         told = _skipped_line(skipped, picked.left_out) or "there is no file"
         raise DocumentError(f"nothing of {path!r} was loaded: {told}; name what is text", why="nothing")
@@ -149,6 +150,9 @@ class _Work:
             self.replaced.append(row.name)
         if copied.changed:
             self.changed.append(row.name)
+
+    def done(self, wanted: Wanted) -> None:
+        """A file is loaded, or skipped."""
         self._done += wanted.size
         self._tell(0)
 

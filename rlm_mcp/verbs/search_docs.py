@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -113,7 +114,7 @@ class _Search:
             return found, len(found)
         return found, index.count_words(self.store, self.among, match)
 
-    def _passage(self, row: LoadedRow, piece: PieceHit, words: re.Pattern[bytes], count: int) -> Hit:
+    def _passage(self, row: LoadedRow, piece: PieceHit, words: re.Pattern[str], count: int) -> Hit:
         """The line of a piece that holds most of the ``count`` words, and where it stands."""
         content = documents.read(self.store, row.sha256, piece.start, piece.length)
         start, end = _best(content, words, count)
@@ -194,29 +195,18 @@ def _name(row: LoadedRow) -> str:
     return row.name if len(row.name) <= _NAME_CHARS else "\u2026" + row.name[1 - _NAME_CHARS :]
 
 
-def _any_of(words: Sequence[str]) -> re.Pattern[bytes]:
-    """Finds whole words as the index splits them."""
-    either = b"|".join(re.escape(word.encode()) for word in words)
-    return re.compile(b"(?<![a-z0-9])(?:" + either + b")(?![a-z0-9])")
+def _any_of(words: Sequence[str]) -> re.Pattern[str]:
+    """Finds whole words in folded text, as the index splits them."""
+    either = "|".join(re.escape(_folded(word)) for word in words)
+    return re.compile(f"(?<![a-z0-9])(?:{either})(?![a-z0-9])")
 
 
-def _best(content: bytes, words: re.Pattern[bytes], count: int) -> tuple[int, int]:
+def _best(content: bytes, words: re.Pattern[str], count: int) -> tuple[int, int]:
     """Where in a piece the passage to show begins and ends: from the line that holds most of the ``count`` words."""
-    lowered = _lowered(content)
-    best = first = line_end = 0
-    held: set[bytes] = set()
-    most = 0
-    for found in words.finditer(lowered):
-        if found.start() >= line_end:
-            line_end = lowered.find(b"\n", found.start())
-            line_end = len(lowered) if line_end < 0 else line_end
-            held = set()
-        held.add(found[0])
-        if len(held) > most:
-            most = len(held)
-            best, first = lowered.rfind(b"\n", 0, found.start()) + 1, found.start()
-        if most >= count:
-            break
+    text = content.decode("utf-8", "replace")
+    best, first = _best_line(_folded(text), words, count)
+    if len(text) != len(content):
+        best, first = (len(text[:place].encode()) for place in (best, first))
     end = content.find(b"\n", best)
     while 0 <= end < best + _PASSAGE_BYTES:
         end = content.find(b"\n", end + 1)
@@ -227,10 +217,36 @@ def _best(content: bytes, words: re.Pattern[bytes], count: int) -> tuple[int, in
     return _whole(content, begin), _whole(content, min(end, begin + _LINE_BYTES))
 
 
-def _lowered(content: bytes) -> bytes:
-    """In small letters, each character where it was."""
-    lowered = content.lower() if content.isascii() else content.decode("utf-8", "replace").lower().encode()
-    return lowered if len(lowered) == len(content) else content.lower()
+def _best_line(folded: str, words: re.Pattern[str], count: int) -> tuple[int, int]:
+    """Where the line begins that holds most of the words, and where its first word stands; in characters."""
+    best = first = most = line_end = line_first = 0
+    held: set[str] = set()
+    for found in words.finditer(folded):
+        if found.start() >= line_end:
+            end = folded.find("\n", found.start())
+            line_end, line_first, held = end if end >= 0 else len(folded), found.start(), set()
+        held.add(found[0])
+        if len(held) > most:
+            best, first, most = folded.rfind("\n", 0, line_first) + 1, line_first, len(held)
+        if most >= count:
+            break
+    return best, first
+
+
+class _Folding(dict[int, int]):
+    """Character -> the small letter without its accent, one for one, as the index folds it; filled as it is asked."""
+
+    def __missing__(self, code: int) -> int:
+        """The first character of the small letter's canonical parts."""
+        self[code] = ord(unicodedata.normalize("NFD", chr(code).lower())[0])
+        return self[code]
+
+
+_FOLDING = _Folding()
+
+
+def _folded(text: str) -> str:
+    return text.lower() if text.isascii() else text.translate(_FOLDING)
 
 
 def _whole(content: bytes, at: int) -> int:
