@@ -11,6 +11,7 @@ bytes are compared are taken over (line ends, modes, the file of global ignores)
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ _CHOICES = {
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0", ""})
 _POINTER_BYTES = 4_096
+_REFLOG_BYTES = 4 << 20
+_REFLOG = re.compile(rb"[0-9a-f]{40,64} ([0-9a-f]{40,64}) [^\t]*> (\d{1,12}) [+-]\d{4}(?:\t|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +91,12 @@ class Git:
         max_bytes: int = 64 << 20,
         standard_input: Path | None = None,
         may_fail: bool = False,
+        may_be_cut: bool = False,
     ) -> process.Ended:
         """Run a git command in the work tree.
 
         Raises:
-            ProcessError: git is missing, ran too long, printed more than ``max_bytes`` or, unless it may, failed.
+            ProcessError: git is missing or ran too long; unless it may, it failed or printed more than ``max_bytes``.
             StoreFull: it failed because the disk is full.
         """
         environ = {**_environ(), "GIT_DIR": str(self.git_dir), "GIT_WORK_TREE": str(self.work_tree)}
@@ -107,16 +111,23 @@ class Git:
             environ=environ,
             standard_input=standard_input,
         )
-        if ended.is_cut:
+        if ended.is_cut and not may_be_cut:
             raise ProcessError(
                 f"'git {arguments[0]}' printed more than {max_bytes:,} bytes and was ended; ask for less"
             )
-        if ended.exit_code and not may_fail:
+        if ended.exit_code and not may_fail and not ended.is_cut:
             raise _failed(arguments[0], self.work_tree, ended)
         return ended
 
 
-_OVERRIDES = ("core.fsmonitor=", "core.hooksPath=/dev/null", "core.safecrlf=false", "core.quotePath=false", "gc.auto=0")
+_OVERRIDES = (
+    "core.fsmonitor=",
+    "core.hooksPath=/dev/null",
+    "core.safecrlf=false",
+    "core.quotePath=false",
+    "core.splitIndex=false",
+    "gc.auto=0",
+)
 """``core.fsmonitor`` empty means none in every version of git; ``false`` was a program's name before 2.36."""
 
 
@@ -208,3 +219,46 @@ def _inert(said: list[str], home: str, environ: Mapping[str, str]) -> tuple[str,
     if ignores.is_absolute() and ignores.is_file():
         found["excludesfile"] = str(ignores)
     return tuple(f"core.{name}={value}" for name, value in sorted(found.items()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """Where HEAD was."""
+
+    oid: str
+    tree: str
+    time: float
+    """When HEAD came there, or where that is not known, when it was committed; seconds since the epoch."""
+
+
+def head_at(repository: Repository, time: float) -> Commit | None:
+    """The commit that HEAD was at, as its reflog tells; else the last one of HEAD's first parents before ``time``.
+
+    Raises:
+        ProcessError: git failed.
+    """
+    own = Git(git_dir=repository.git_dir, work_tree=repository.top)
+    found = _reflog_at(repository.git_dir / "logs" / "HEAD", time)
+    if found is None:
+        said = own.run("rev-list", "--max-count=1", "--first-parent", "--timestamp", f"--before={int(time)}", "HEAD",
+                       may_fail=True).output.split()  # fmt: skip
+        if len(said) != 2:  # no commit yet, or none so old
+            return None
+        found = said[1].decode("ascii"), float(said[0])
+    oid, at = found
+    tree = own.run("rev-parse", "--verify", "--quiet", f"{oid}^{{tree}}", may_fail=True).output.decode("ascii").strip()
+    return Commit(oid=oid, tree=tree, time=at) if tree else None
+
+
+def _reflog_at(path: Path, time: float) -> tuple[str, float] | None:
+    """Of lines ``old new name <address> seconds zone TAB message`` the last one's ``new`` (git-reflog(1))."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _REFLOG_BYTES))
+        lines = file.read(_REFLOG_BYTES).split(b"\n")
+    for line in reversed(lines):
+        found = _REFLOG.match(line)
+        if found is not None and int(found[2]) <= time:
+            return found[1].decode("ascii"), float(found[2])
+    return None

@@ -74,7 +74,7 @@ def root_of(folder: Path, *, home: Path | None = None) -> Path:
     Raises:
         UsageError: there is no such folder.
     """
-    start = _resolved(folder)
+    start = resolved(folder)
     outside = set() if home is None else {home.resolve(), *home.resolve().parents}
     for top in (start, *start.parents):
         if top not in outside and git.repository_at(top) is not None:
@@ -88,7 +88,7 @@ def mappable(root: Path, *, home: Path, store_home: Path) -> None:
     Raises:
         UsageError: it holds the user's home or our store, or lies in the store, or is no folder.
     """
-    top = _resolved(root)
+    top = resolved(root)
     own = store_home.resolve()
     for kept, what in ((home.resolve(), "your home folder"), (own, "the store of rlm-mcp")):
         if top == kept or top in kept.parents:
@@ -99,7 +99,12 @@ def mappable(root: Path, *, home: Path, store_home: Path) -> None:
         raise UsageError(f"{str(top)!r} is inside the store of rlm-mcp; start the client in a project folder")
 
 
-def _resolved(folder: Path) -> Path:
+def resolved(folder: Path) -> Path:
+    """The folder's true path.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
     try:
         found = folder.resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
@@ -118,7 +123,7 @@ def files(root: Path, glob: str = "**/*", *, limits: TreeLimits = LIMITS) -> Lis
         ProcessError: git failed or took too long.
     """
     means = matcher(glob)
-    tree = Tree(_resolved(root), limits)
+    tree = Tree(resolved(root), limits)
     tree.list_all()
     return Listing(
         root=tree.root,
@@ -166,6 +171,12 @@ class Tree:
         else:
             self._ask_git("", self.repository)
 
+    def list_inside(self, path: str) -> None:
+        """Add to ``kinds`` what the repository in the folder ``path`` holds, if one is there."""
+        nested = git.repository_at(self.root / path) if self.kind_of(path) is Kind.FOLDER else None
+        if nested is not None:
+            self._ask_git(path, nested)
+
     def kind_of(self, path: str) -> Kind | None:
         """What lies at ``path``, if anything does; what is behind a symlink is not there."""
         folder, _, name = path.rpartition("/")
@@ -207,14 +218,14 @@ class Tree:
             for path in self._listed(folder, asked):
                 if self._is_enough():
                     return
-                kind = self._take(path)
+                kind = self.add(path)
                 if kind is Kind.FOLDER:
                     nested = git.repository_at(self.root / path)
                     if nested is not None:
                         waiting.append((path, nested))
 
-    def _take(self, path: str) -> Kind | None:
-        """Note a path that is there."""
+    def add(self, path: str) -> Kind | None:
+        """Take a path into ``kinds`` if a file or link is there; what is there in any case."""
         if path.count("/") >= self.limits.depth:
             self.left_out += 1
             return None
@@ -252,7 +263,7 @@ class Tree:
                     return
                 path = before + name
                 if kind is not Kind.FOLDER and name != ".git":
-                    self._take(path)
+                    self.add(path)
                 elif kind is not Kind.FOLDER:
                     continue
                 elif name in FILLED_BY_TOOLS or "pyvenv.cfg" in self._names(path):
