@@ -3,13 +3,14 @@
 import hashlib
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_mcp.redact import Suspects, redact
+from rlm_mcp.redact import Suspects, find, redact
 
 A64 = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF" * 8
 """Letters and digits; the secrets below are cut from it, so that no real one stands in this file."""
@@ -180,3 +181,38 @@ def test_real_transcripts_lose_only_what_was_meant_as_a_secret(real_transcripts:
             if line[:1] in {"{", "["}:
                 json.loads(line)
     assert found <= {"slack-token", "aws-access-key"}
+
+
+@pytest.mark.parametrize(("label", "secret"), [*SECRETS.items(), *MORE.items()])
+def test_places_of_secrets_are_told(label: str, secret: str):
+    """With marks put there, the text is what redacting makes of it."""
+    text = f"before {secret} between {secret} behind"
+    found = find(text)
+    assert [one.label for one in found] == [label, label]
+    for one in reversed(found):
+        text = text[: one.start] + one.mark + text[one.end :]
+    assert text == redact(f"before {secret} between {secret} behind")[0]
+
+
+def test_a_private_keys_place_is_its_body():
+    """The lines around it stay; what lies inside another secret is told once."""
+    body = "\n".join([A64[:64]] * 8)
+    text = f"x\n-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\ny"
+    (found,) = find(text)
+    assert (found.label, text[found.start : found.end]) == ("private-key", f"\n{body}\n")
+    (found,) = find(f"postgres://app:{SECRETS['github-token']}@db.example.com/x")
+    assert found.mark == "[REDACTED:github-token]"
+    assert find("nothing here, sk- neither") == []
+
+
+@given(
+    st.lists(
+        st.sampled_from([*SECRETS.values(), " ", "\n", "word", "é", '"', "-----BEGIN PRIVATE KEY-----"]), max_size=8
+    )
+)
+def test_places_are_in_order_and_apart(parts: list[str]):
+    """Whatever stands side by side; without what stands there, the text holds no secret."""
+    text = "".join(parts)
+    found = find(text)
+    assert all(one.start < one.end <= other.start for one, other in pairwise(found))
+    assert bool(found) == bool(redact(text)[1])

@@ -12,6 +12,7 @@ from rlm_mcp.store.database import Store
 from rlm_mcp.verbs.compact import compact
 from rlm_mcp.verbs.locate import locate
 from rlm_mcp.verbs.status import status
+from tests.documents import loaded_text, session_in
 
 
 def test_folds_skips_and_degraded_sessions_are_seen(store: Store, recorded_session: Path, tmp_path: Path) -> None:
@@ -35,6 +36,15 @@ def test_without_a_session_the_newest_are_listed(store: Store, recorded_session:
     assert "rlm-mcp ingest" in status_text(status(store))
     session = locate(store, transcript=recorded_session)
     assert session.key in status_text(status(store))
+
+
+def test_documents_are_one_line(store: Store, tmp_path: Path) -> None:
+    """Where there are any."""
+    session = session_in(store, tmp_path)
+    assert "documents:" not in status_text(status(store, session))
+    loaded_text(store, session, "a.txt", "text " * 500)
+    assert "\ndocuments: 1 loaded, 2 kB of text\n" in status_text(status(store, session))
+    assert "\ndocuments: 1 held, 2 kB of text\n" in status_text(status(store))
 
 
 @pytest.mark.parametrize(("count", "shown"), [(0, "0 B"), (840, "840 B"), (14_200, "14 kB"), (1_440_000, "1.4 MB")])

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import RefError, UsageError
-from rlm_mcp.store import events, sessions
+from rlm_mcp.store import cells, events, sessions
+from rlm_mcp.store.cells import CellRow, CellStatus
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.text import estimate_tokens
 from rlm_mcp.verbs.locate import locate
 from rlm_mcp.verbs.read import read
 from tests.build import Transcript, a_day
+from tests.documents import TOKEN, loaded_text, session_in
 from tests.looks import log_bytes
 
 
@@ -179,3 +181,86 @@ def test_a_stale_session_row_reads_what_it_knew(store: Store, tmp_path: Path):
     assert after.events > before.events
     assert read(store, before, "s", max_tokens=100_000).text == read(store, after, "t1", max_tokens=100_000).text
     assert sessions.by_key(store, before.key) == after
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 100, 100_000])
+def test_pages_of_a_document_join_to_its_text(store: Store, tmp_path: Path, tokens: int):
+    """Whole, and a span of it."""
+    session = session_in(store, tmp_path)
+    text = "αβγ \U0001f680 line of text\r\n" * 40
+    row = loaded_text(store, session, "a.txt", text)
+    assert pages(store, session, row.ref, tokens)[0] == text
+    assert pages(store, session, f"{row.ref}:7-11", tokens)[0] == "\U0001f680"  # three letters of two bytes, a blank
+    assert read(store, session, f"{row.ref}:5-6").text == "\u03b3"
+    assert read(store, session, f"{row.ref}:4-4").text == ""
+
+
+def test_a_span_behind_a_document_is_refused_with_its_length(store: Store, tmp_path: Path):
+    """And another session's document is read as well: it belongs to the store."""
+    session = session_in(store, tmp_path)
+    row = loaded_text(store, session, "a.txt", "some text")
+    with pytest.raises(RefError, match=f"9 bytes; '{row.ref}' is all of it"):
+        read(store, session, f"{row.ref}:0-10")
+    with pytest.raises(UsageError, match="9 bytes"):
+        read(store, session, row.ref, offset=10)
+    other = session_in(store, tmp_path, session="99999999-0000-4000-8000-000000000001")
+    assert read(store, other, row.ref).text == "some text"
+
+
+def test_a_documents_secrets_are_marks_and_the_note_says_so(store: Store, tmp_path: Path):
+    """The counts are those of the text as it is kept; the next page begins where this one ended."""
+    session = session_in(store, tmp_path)
+    text = f"key {TOKEN} behind"
+    row = loaded_text(store, session, "a.txt", text)
+    answer = read(store, session, row.ref)
+    assert (answer.text, answer.note) == ("key [REDACTED:github-token] behind", "1 secret replaced by marks")
+    assert (answer.start, answer.end, answer.total_bytes) == (0, len(text), len(text))
+    assert read(store, session, f"{row.ref}:8-12").text == "[REDACTED:github-token]"
+    offset: int | None = 0
+    said = ""
+    while offset is not None:
+        answer = read(store, session, row.ref, offset=offset, max_tokens=1)
+        said += answer.text
+        offset = answer.next_offset
+    assert said.replace("[REDACTED:github-token]", "") == "key  behind"
+
+
+def cell(store: Store, session: SessionRow, number: int, output: str, lost_bytes: int = 0) -> None:
+    """A Cell that printed something."""
+    with store.writing():
+        cells.add(
+            store,
+            CellRow(
+                session_key=session.key,
+                number=number,
+                time=1.0,
+                seconds=0.1,
+                code="print()",
+                status=CellStatus.OK,
+                output=output,
+                lost_bytes=lost_bytes,
+            ),
+        )
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 100, 100_000])
+def test_pages_of_a_cells_output_join_to_all_it_printed(store: Store, wide: SessionRow, tokens: int):
+    """By number, of this session or another."""
+    cell(store, wide, 1, "")
+    cell(store, wide, 2, "αβγ \U0001f680 printed\n" * 50)
+    assert pages(store, wide, "c1", tokens)[0] == ""
+    assert pages(store, wide, "c2", tokens)[0] == "αβγ \U0001f680 printed\n" * 50
+    assert pages(store, wide, f"{wide.key}.c2", tokens)[0] == "αβγ \U0001f680 printed\n" * 50
+
+
+def test_what_a_cell_printed_beyond_the_limit_is_told_at_the_end(store: Store, wide: SessionRow):
+    """With its secrets replaced; a Cell that did not run is told with those that did."""
+    with pytest.raises(RefError, match="its Repl has run none"):
+        read(store, wide, "c1")
+    cell(store, wide, 1, f"{TOKEN}\n" + "x" * 1000, lost_bytes=1_234)
+    answer = read(store, wide, "c1")
+    assert answer.text.startswith("[REDACTED:github-token]\n")
+    assert answer.note == "1 secret replaced by marks; 1,234 more bytes were printed and not kept"
+    assert read(store, wide, "c1", max_tokens=20).note == "1 secret replaced by marks"
+    with pytest.raises(RefError, match="it has cells c1 to c1"):
+        read(store, wide, "c2")

@@ -11,6 +11,7 @@ from rlm_mcp.verbs.ingest import ingest
 from rlm_mcp.verbs.locate import locate
 from rlm_mcp.verbs.status import status
 from tests.build import Transcript, a_day
+from tests.documents import loaded_text, session_in
 
 
 def test_an_empty_store_has_a_status(store: Store):
@@ -109,3 +110,14 @@ def test_the_repl_is_told_without_being_started(store: Store, tmp_path: Path):
         cells.set_checkpoint(store, saved)
     assert status(store, session).repl == ReplRow(cells=2, variables=named, saved_cell=2, saved_time=9.0)
     assert status(store).repl is None
+
+
+def test_loaded_documents_are_counted(store: Store, tmp_path: Path):
+    """The session's by name, the store's by content."""
+    session = session_in(store, tmp_path)
+    assert (status(store, session).documents, status(store).document_bytes) == (0, 0)
+    for name in ("a.txt", "b.txt"):
+        loaded_text(store, session, name, "same text")
+    found = status(store, session)
+    assert (found.documents, found.document_bytes) == (2, 18)
+    assert (status(store).documents, status(store).document_bytes) == (1, 9)
