@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlm_mcp.config import Paths
-from rlm_mcp.errors import DocumentError
+from rlm_mcp.errors import DocumentError, StoreDamaged
 from rlm_mcp.store.connection import store_error
 
 Told = Callable[[int], None]
@@ -80,7 +80,7 @@ def copy(paths: Paths, source: Path, *, most_bytes: int, told: Told | None = Non
             _write(raw, block, draft)
             if told is not None:
                 told(len(block))
-        after = os.fstat(descriptor)
+        after = _found(source, descriptor)
         changed = (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
         encoding = looked.encoding(source)
         length, lines = looked.length, looked.lines
@@ -88,7 +88,7 @@ def copy(paths: Paths, source: Path, *, most_bytes: int, told: Told | None = Non
             _keep(paths, draft, raw, digest.hexdigest(), length)
         else:
             with _draft(paths) as (other, text):
-                length, lines = _transcoded(raw, draft, text, encoding)
+                length, lines = _transcoded((draft, raw, length), text, encoding)
                 _keep(paths, other, text, digest.hexdigest(), length)
         return Copied(sha256=digest.hexdigest(), length=length, lines=lines, encoding=encoding, changed=changed)
 
@@ -118,7 +118,7 @@ def _opened(source: Path, most_bytes: int) -> Iterator[tuple[int, os.stat_result
             f"{name} cannot be read ({error}); load a copy that you may read", why="not readable"
         ) from error
     try:
-        found = os.fstat(descriptor)
+        found = _found(source, descriptor)
         _must_be_regular(source, found)
         if found.st_size > most_bytes:
             raise DocumentError(
@@ -128,6 +128,15 @@ def _opened(source: Path, most_bytes: int) -> Iterator[tuple[int, os.stat_result
         yield descriptor, found
     finally:
         os.close(descriptor)
+
+
+def _found(source: Path, descriptor: int) -> os.stat_result:
+    try:
+        return os.fstat(descriptor)
+    except OSError as error:
+        raise DocumentError(
+            f"{str(source)!r} cannot be looked at ({error}); load a copy that can", why="not readable"
+        ) from error
 
 
 def _must_be_regular(source: Path, found: os.stat_result) -> None:
@@ -202,23 +211,26 @@ def _keep(paths: Paths, draft: Path, descriptor: int, sha256: str, length: int) 
         raise store_error(error, target) from error
 
 
-def _transcoded(raw: int, draft: Path, text: int, encoding: str) -> tuple[int, int]:
-    """Write the raw draft as UTF-8; the text's length in bytes, and its lines."""
+def _transcoded(draft: tuple[Path, int, int], text: int, encoding: str) -> tuple[int, int]:
+    """Write a draft (path, descriptor, bytes) as UTF-8; the text's length in bytes, and its lines."""
+    path, raw, size = draft
     mark = next((mark for mark, name in _MARKS if name == encoding), b"")
     codec = UTF_8 if encoding == DAMAGED else encoding
     decoder = codecs.getincrementaldecoder(codec)("replace")
     length = ends = 0
     last = ""
-    offset, size = len(mark), os.fstat(raw).st_size
+    offset = len(mark)
     while offset < size:
         try:
             block = os.pread(raw, _BLOCK_BYTES, offset)
         except OSError as error:
-            raise store_error(error, draft) from error
+            raise store_error(error, path) from error
+        if not block:
+            raise StoreDamaged(f"{str(path)!r} became shorter while it was read; load its file again")
         offset += len(block)
         decoded = decoder.decode(block, final=offset >= size)
         encoded = decoded.encode("utf-8", "replace")
-        _write(text, encoded, draft)
+        _write(text, encoded, path)
         length += len(encoded)
         ends += encoded.count(b"\n")
         last = decoded[-1:] or last
