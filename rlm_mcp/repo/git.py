@@ -22,6 +22,7 @@ from rlm_mcp import process
 from rlm_mcp.errors import ProcessError, StoreFull
 
 _SECONDS = 60.0
+_CONFIG_SECONDS = 10.0
 _BOOLEANS = frozenset({"filemode", "symlinks", "ignorecase", "precomposeunicode", "trustctime"})
 _CHOICES = {
     "autocrlf": {"true", "false", "input"},
@@ -132,7 +133,7 @@ _OVERRIDES = (
 
 
 def _failed(command: str, folder: Path, ended: process.Ended) -> ProcessError | StoreFull:
-    said = " ".join(ended.complaint.decode("utf-8", "replace").split())[:600]
+    said = " ".join(ended.complaint.decode("utf-8", "replace").split())[:600] or f"it ended with {ended.exit_code}"
     if "No space left on device" in said or "Disk quota exceeded" in said:
         return StoreFull(f"'git {command}' found the disk full ({said}); free some room")
     return ProcessError(f"'git {command}' in {str(folder)!r} failed ({said}); try it there by hand")
@@ -194,7 +195,7 @@ def inert_settings(repository: Repository | None, folder: Path) -> tuple[str, ..
     environ["GIT_DIR"] = os.devnull if repository is None else str(repository.git_dir)
     ended = process.run(
         [find_git(), "config", "--null", "--show-scope", "--get-regexp", r"^core\.[a-z]+$"],
-        timeout_seconds=_SECONDS,
+        timeout_seconds=_CONFIG_SECONDS,
         cwd=folder,
         environ=environ,
     )

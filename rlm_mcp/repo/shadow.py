@@ -9,6 +9,7 @@ may be killed at any moment: what it left half-done is objects without a ref, or
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -19,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlm_mcp.config import Paths
-from rlm_mcp.errors import StoreBusy, StoreError
+from rlm_mcp.errors import StoreBusy, StoreError, StoreFull
 from rlm_mcp.locks import Held, locked
 from rlm_mcp.repo import git
+from rlm_mcp.repo.contained import is_contained
 from rlm_mcp.repo.git import Git, Repository
 
 _PATIENCE_SECONDS = 60.0
@@ -58,7 +60,8 @@ class Shadow:
         self.folder = folder
         self.root = root
         self.repository = repository
-        self.settings = git.inert_settings(repository, root)
+        """The user's, where its content is its own; else None, as without git."""
+        self.settings = git.inert_settings(git.repository_at(root), root)
         self.index = folder / "taking"
         """The index of the snapshot being taken."""
         self._index_kept = folder / "index"
@@ -209,10 +212,11 @@ def opened(paths: Paths, root: Path) -> Iterator[Shadow]:
 
     Raises:
         StoreBusy: another process takes a snapshot of the folder for longer than a minute.
-        StoreError: our own folder cannot be written.
+        StoreError, StoreFull: our own folder cannot be written.
         ProcessError: git is missing, or cannot read the user's settings.
     """
-    repository = git.repository_at(root)
+    found = git.repository_at(root)
+    repository = found if found is not None and is_contained(found) else None
     folder = paths.repos / _digest(root, repository)
     try:
         paths.repos.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -223,9 +227,9 @@ def opened(paths: Paths, root: Path) -> Iterator[Shadow]:
     except Held as error:
         raise StoreBusy(f"process {error} is taking a snapshot of {str(root)!r}; try again") from error
     except OSError as error:
-        raise StoreError(
-            f"{str(folder)!r} cannot be used ({error}); check that it is yours and that the disk has room"
-        ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(f"the disk under {str(folder)!r} is full ({error}); free some room") from error
+        raise StoreError(f"{str(folder)!r} cannot be used ({error}); check that it is yours") from error
 
 
 def sweep(paths: Paths, now: float) -> int:
