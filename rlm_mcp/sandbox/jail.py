@@ -38,21 +38,30 @@ START = """
 import sys
 descriptor, *folders = sys.argv[1:]
 sys.path += folders
-from rlm_mcp.sandbox.inside import child
+try:
+    from rlm_mcp.sandbox.inside import child
+except BaseException as error:
+    import json, os
+    told = json.dumps({"kind": "Refused", "message": f"{type(error).__name__}: {error}"[:900]}).encode()
+    os.write(int(descriptor), len(told).to_bytes(4, "big") + told)
+    raise SystemExit(1)
 del sys.path[-len(folders):], sys.argv[1:]
 try:
     child.main(int(descriptor))
 except child.wire.WireBroken:
     pass  # the host is gone
 """
-"""What the child's Python is told to run: our package is importable until all of it is imported, then no more."""
+"""What the child's Python is told to run: our package is importable until all of it is imported, then no more.
+
+A package that cannot be imported (a damaged installation) is told by a frame, as there is nowhere else to say it.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Resources of a child."""
 
-    memory_bytes: int = 4 << 30
+    memory_bytes: int = 2 << 30
     """Address space, with what is mapped."""
     cpu_seconds: int = 24 * 3600
     """Of its whole life."""
