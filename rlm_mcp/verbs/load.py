@@ -183,7 +183,8 @@ def _text(answer: LoadAnswer, picked: Picked) -> str:
 
 def _row_line(row: LoadedRow) -> str:
     encoding = "" if row.encoding == copying.UTF_8 else f", {row.encoding}"
-    return f"loaded {row.name}: {row.length:,} bytes, {row.lines:,} lines{encoding} {row.ref}"
+    lines = "1 line" if row.lines == 1 else f"{row.lines:,} lines"
+    return f"loaded {row.name}: {row.length:,} bytes, {lines}{encoding} {row.ref}"
 
 
 def _summed(rows: Sequence[LoadedRow], folder: str) -> list[str]:

@@ -43,11 +43,12 @@ _KEYS = _words(".p12 .pfx .jks .keystore .kdbx .ppk")
 def why_private(path: PurePath, store_home: PurePath) -> str:
     """What an absolute path is that is not to be loaded; empty for any other.
 
-    Both as they are and with links resolved should be asked about.
+    Small letters and capitals are one, as they are on some file systems. Ask about a path as it is, and with its links
+    resolved.
     """
-    if path == store_home or store_home in path.parents:
+    parts, home = (tuple(part.lower() for part in each.parts[1:]) for each in (path, store_home))
+    if parts[: len(home)] == home:
         return "the store of rlm-mcp itself"
-    parts = tuple(part.lower() for part in path.parts[1:])
     if any(parts[: len(place)] == place for place in _SYSTEM):
         return "a place of the system's own"
     if any(part in _FOLDERS for part in parts) or any(_holds(parts, run) for run in _ANYWHERE):

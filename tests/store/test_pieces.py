@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_mcp.config import Paths, Settings
-from rlm_mcp.redact import Secret
+from rlm_mcp.redact import Secret, find
 from rlm_mcp.store import documents, pieces
 from rlm_mcp.store.copying import copy
 from rlm_mcp.store.database import Store, open_store
@@ -125,6 +125,28 @@ def test_places_of_secrets_are_in_bytes(store: Store):
     row = indexed(store, content)
     places = documents.secrets_in(store, row.id, 0, row.length)
     assert [content[one.start : one.end].decode() for one in places] == [TOKEN, TOKEN[:-1] + "e"]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [TOKEN, KEY, "word ", "é", "\n", "x" * 900, "a line of text\n" * 40, '"'],
+        ),
+        max_size=40,
+    )
+)
+def test_secrets_are_found_as_in_the_whole_text(tmp_path_factory: pytest.TempPathFactory, parts: list[str]):
+    """However they lie to the batches, which are small here."""
+    text = "".join(parts)
+    wanted = [(len(text[: one.start].encode()), len(text[: one.end].encode()), one.label) for one in find(text)]
+    with (
+        open_store(Paths(home=tmp_path_factory.mktemp("any")), Settings()) as store,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setattr(pieces, "_BATCH_BYTES", 1024)
+        row = indexed(store, text.encode())
+        places = documents.secrets_in(store, row.id, 0, row.length)
+        assert [(one.start, one.end, one.label) for one in places] == wanted
 
 
 def test_an_index_broken_off_goes_on_where_it_stood(store: Store):

@@ -18,7 +18,7 @@ HOME = PurePosixPath("/home/dev/.rlm-mcp")
      "/proc/self/environ", "/sys/kernel", "/run/secrets/db", "/etc/ssh/ssh_host_rsa_key", "/home/dev/key.p12",
      "/home/dev/id_ed25519", "/home/dev/.codex/auth.json", "/home/dev/.claude/.credentials.json", "/home/dev/.pypirc",
      "/home/dev/.git-credentials", "/home/dev/.cargo/credentials.toml", "/Users/dev/Library/Keychains/login.keychain",
-     "/home/dev/.rlm-mcp", "/home/dev/.rlm-mcp/raw/1.raw"],
+     "/home/dev/.rlm-mcp", "/Home/dev/.RLM-mcp/store.db", "/home/dev/.rlm-mcp/raw/1.raw"],
 )  # fmt: skip
 def test_credentials_are_private(path: str):
     """By name of file or of a folder above it."""
