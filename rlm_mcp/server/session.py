@@ -20,7 +20,7 @@ from rlm_mcp.events import Client
 from rlm_mcp.store import live
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
-from rlm_mcp.verbs.locate import locate
+from rlm_mcp.verbs.locate import Unchanged, locate
 
 _THREAD = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NOT_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]")
@@ -60,6 +60,7 @@ class SessionFinder:
         self._where = where
         self._rollouts: dict[str, Path] = {}
         self._last_thread = ""
+        self._known = Unchanged()
 
     @property
     def parent_id(self) -> int:
@@ -78,7 +79,7 @@ class SessionFinder:
         """
         transcript = self.transcript(thread_id)
         if transcript is not None:
-            return locate(store, transcript=transcript)
+            return self._known.locate(store, transcript)
         try:
             return locate(store, session=thread_id) if thread_id else locate(store, cwd=str(self._where.cwd))
         except SessionNotFound as error:

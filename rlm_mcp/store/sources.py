@@ -64,6 +64,12 @@ def current(store: Store, path: str) -> SourceRow | None:
     )
 
 
+def reached(store: Store, path: str) -> tuple[int, int]:
+    """Number of the file's row and how far it is ingested, in bytes; zeros where it never was."""
+    row = store.connection.execute("SELECT id, offset FROM source WHERE path = ? AND is_current", (path,)).fetchone()
+    return (0, 0) if row is None else (row["id"], row["offset"])
+
+
 def main_path(store: Store, path: str) -> str:
     """The main transcript a file belongs to: its own path, unless it is known as a sub-agent's."""
     row = store.connection.execute(

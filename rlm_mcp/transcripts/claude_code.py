@@ -33,6 +33,7 @@ from rlm_mcp.transcripts.claude_code_text import call_text, content_text, outlin
 from rlm_mcp.transcripts.reading import Reading
 
 related_files = claude_code_files.related_files
+folders_beside = claude_code_files.folders_beside
 
 _NOTHING = Reading(known_without_event=True)
 

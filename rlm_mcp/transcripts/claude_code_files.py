@@ -51,6 +51,12 @@ def related_files(path: Path) -> list[tuple[Path, str]]:
     return found
 
 
+def folders_beside(path: Path) -> tuple[Path, ...]:
+    """Where files that belong to the main transcript ``path`` appear; each may be missing."""
+    own = session_folder(path)
+    return path.parent, own, own / "subagents"
+
+
 def _agents_in(folder: Path) -> list[tuple[Path, str]]:
     """Sub-agents' transcripts right below the folder, with the agents' ids, by name; a project has many other files."""
     try:

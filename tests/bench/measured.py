@@ -108,7 +108,10 @@ def table(rows: Sequence[Row]) -> str:
         lines.append((f"  {one.what}", *figures, one.unit, ratio, one.beside, one.asked, verdict))
     widths = [max(len(line[at].lstrip("\n")) for line in lines) for at in range(9)]
     return "\n".join(
-        "  ".join(cell.ljust(width) if at in {0, 4, 6, 7, 8} else cell.rjust(width) for at, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(width) if at in {0, 4, 6, 7, 8} else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
         for line in lines
     )
 

@@ -29,7 +29,9 @@ def storage(*pids: int) -> Storage:
             said = (_PROC / str(pid) / "status").read_text(encoding="ascii", errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        found = {name: int(kilobytes) / 1024 for name, kilobytes in re.findall(r"^(\w+):\s+(\d+) kB$", said, re.MULTILINE)}
+        found = {
+            name: int(kilobytes) / 1024 for name, kilobytes in re.findall(r"^(\w+):\s+(\d+) kB$", said, re.MULTILINE)
+        }
         own += found.get("RssAnon", 0.0) + found.get("RssShmem", 0.0)
         mapped += found.get("RssFile", 0.0)
         peak += found.get("VmHWM", 0.0)

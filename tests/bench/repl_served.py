@@ -113,7 +113,9 @@ async def round_trips(folder: Path, runs: int) -> list[Row]:
     rows.append(row(part, 'repl "1"', still['repl "1"'], beside=echo, ratio_at_most=1.15))
     rows.append(row(part, 'read "e1"', still['read "e1"'], beside=echo))
     for name in ('repl "1"', 'read "e1"'):
-        rows.append(row(part, f"{name}, a record more each", growing[name], beside=("the same, growing", growing["echo"])))
+        rows.append(
+            row(part, f"{name}, a record more each", growing[name], beside=("the same, growing", growing["echo"]))
+        )
     return rows
 
 
@@ -218,7 +220,10 @@ async def meanwhile(folder: Path, seconds: float) -> list[Row]:
     part = "5 other tools meanwhile"
     async with serving(home, command, str(repo)) as ours:
         await ours.said("repl", code="import re, os; len(session.events)")
-        calls = {"status": lambda: ours.milliseconds("status"), "search": lambda: ours.milliseconds("search", query="needle")}
+        calls = {
+            "status": lambda: ours.milliseconds("status"),
+            "search": lambda: ours.milliseconds("search", query="needle"),
+        }
         idle: dict[str, list[float]] = {name: [] for name in calls}
         for name, call in calls.items():
             idle[name] = [await call() for _ in range(40)][10:]
@@ -227,11 +232,17 @@ async def meanwhile(folder: Path, seconds: float) -> list[Row]:
             found = await _while(ours, code, seconds, calls)
             for name, values in found.items():
                 rows.append(row(part, f"{name}; {what}", values, beside=("no Cell", idle[name]), every_at_most=50.0))
-        await ours.said("repl", code="import time; big = [str(i) for i in range(200_000)]\ntime.sleep(1.5)", timeout_seconds=20)
+        await ours.said(
+            "repl", code="import time; big = [str(i) for i in range(200_000)]\ntime.sleep(1.5)", timeout_seconds=20
+        )
         found = await _while(ours, "os._exit(1)", 0.0, calls)
         found = await _while(ours, "1", 0.0, calls)
         for name, values in found.items():
-            rows.append(row(part, f"{name}; a killed child restored", values, beside=("no Cell", idle[name]), every_at_most=50.0))
+            rows.append(
+                row(
+                    part, f"{name}; a killed child restored", values, beside=("no Cell", idle[name]), every_at_most=50.0
+                )
+            )
     return rows
 
 
