@@ -150,7 +150,7 @@ class Repls:
         Raises:
             JailUnavailable, ReplGone: see :func:`start_repl`.
         """
-        repo, why_not = self._repo(session)
+        repo, why_not = repo_of(session, self._stores.paths)
         started = self._started(repo)
         with self._lock:
             self._spares[repo] = started
@@ -177,7 +177,7 @@ class Repls:
                 self._keeper.start()
             held = self._held.get(session.key)
         if held is None or held.session.cwd != session.cwd:
-            repo, why_not = self._repo(session)
+            repo, why_not = repo_of(session, self._stores.paths)
             made = _Held(
                 session=session, repl=SessionRepl(partial(self._started, repo)), repo=repo, repo_missing=why_not
             )
@@ -191,18 +191,6 @@ class Repls:
         if spare is not None and spare.is_alive:
             return spare
         return start_repl(self._stores.paths, self._stores.settings, repo)
-
-    def _repo(self, session: SessionRow) -> tuple[Path | None, str]:
-        """The folder to map; or none, and why."""
-        folder = Path(session.cwd)
-        if not session.cwd or not folder.is_dir():
-            return None, f"the session's folder {session.cwd!r} is not there, so no repository is mapped"
-        root = root_of(folder)
-        try:
-            mappable(root, home=Path.home(), store_home=self._stores.paths.home)
-        except UsageError as error:
-            return None, str(error)
-        return root, ""
 
     def _keep(self) -> None:
         while True:
@@ -265,6 +253,19 @@ class Repls:
             spares, self._spares = list(self._spares.values()), {}
         for spare in spares:
             spare.close()
+
+
+def repo_of(session: SessionRow, paths: Paths) -> tuple[Path | None, str]:
+    """The repository's folder, if it may be shown to a Jail; or none, and why."""
+    folder = Path(session.cwd)
+    if not session.cwd or not folder.is_dir():
+        return None, f"the session's folder {session.cwd!r} is not there, so no repository is mapped"
+    root = root_of(folder)
+    try:
+        mappable(root, home=Path.home(), store_home=paths.home)
+    except UsageError as error:
+        return None, str(error)
+    return root, ""
 
 
 def start_repl(paths: Paths, settings: Settings, repo: Path | None) -> Repl:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,14 +18,18 @@ from watchdog.observers.api import ObservedWatch
 
 from rlm_mcp.errors import RlmError
 from rlm_mcp.hook.prepare import prepare
+from rlm_mcp.repo.snapshots import take
 from rlm_mcp.store import sessions
+from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.verbs.ingest import ingest
-from rlm_mcp.wiring import Stores
+from rlm_mcp.wiring import Stores, repo_of
 
 _log = logging.getLogger("rlm_mcp")
 
 _DEBOUNCE_SECONDS = 0.2
 _RECONCILE_SECONDS = 3.0
+_SNAPSHOT_SECONDS = 20.0
+"""Between two snapshots of the working tree."""
 _Signature = tuple[int, int, int]
 
 
@@ -41,6 +46,7 @@ class Tail:
         self._watch: ObservedWatch | None = None
         self._watched: Path | None = None
         self._seen: tuple[Path, _Signature] | None = None
+        self._kept_turns, self._kept_time = -1, 0.0
         self._complaint = ""
         self._thread = threading.Thread(target=self._run, name="rlm-mcp tail", daemon=True)
 
@@ -79,12 +85,25 @@ class Tail:
                 return
             with self._stores.lend() as store:
                 ingest(store, path)
-                for session in sessions.by_path(store, str(path))[-1:]:
+                latest = sessions.by_path(store, str(path))[-1:]
+                for session in latest:
                     prepare(store, session)
             self._seen = (path, signature)
+            for session in latest:
+                self._keep_tree(session)
             self._complaint = ""
         except (RlmError, OSError) as error:
             self._complain(f"tailing failed, will try again: {error}")
+
+    def _keep_tree(self, session: SessionRow) -> None:
+        """A snapshot of the working tree at each Turn: what ``repo.diff`` in a Cell compares with, later."""
+        now = time.time()
+        if session.turns == self._kept_turns or now - self._kept_time < _SNAPSHOT_SECONDS:
+            return
+        repo, _why_not = repo_of(session, self._stores.paths)
+        if repo is not None and (repo / ".git").exists():
+            self._kept_turns, self._kept_time = session.turns, now
+            take(self._stores.paths, repo, now)
 
     def _observe(self, path: Path) -> None:
         if self._watched == path or not self._observer.is_alive():

@@ -17,7 +17,8 @@ from typing import Any
 from rlm_mcp.errors import QueryError, RefError, UsageError
 from rlm_mcp.facts.kinds import FactKind
 from rlm_mcp.refs import Ref, parse_ref
-from rlm_mcp.repo import grep, snapshots, times, tree
+from rlm_mcp.repo import grep, times, tree
+from rlm_mcp.repo.diffs import BaseKind, DiffAnswer, DiffQuery, diff
 from rlm_mcp.repo.grep import GrepLimits
 from rlm_mcp.sandbox.repl import Binding, Handed
 from rlm_mcp.sandbox.wire import JSON
@@ -31,6 +32,11 @@ from rlm_mcp.verbs.search import search
 _FACTS = 100_000
 _WHOLE_TOKENS = 16_000_000
 _DIFF_BYTES = 32 << 20
+_BASES = {
+    BaseKind.SNAPSHOT: "the snapshot",
+    BaseKind.COMMIT: "the commit (no older snapshot: uncommitted work of then counts as new)",
+    BaseKind.OLDEST: "the first snapshot (nothing is older)",
+}
 _FILTERS = {"kind": str, "turns": str, "scope": str, "mode": str, "max_tokens": int, "offset": int}
 
 
@@ -198,16 +204,10 @@ class _Mapped:
         return {"matches": rows, "total": answer.total, "is_at_least": answer.is_at_least}
 
     def diff(self, since: Any, path: Any, stat: Any) -> Handed:
-        """Unified diff since then, with a first line that says from when."""
-        answer = snapshots.diff(
-            self.store.paths,
-            self.root,
-            self._since(since),
-            path=_text(path, "path"),
-            stat=bool(stat),
-            max_bytes=_DIFF_BYTES,
-        )
-        return Handed(content=json.dumps(answer.text).encode("ascii"))
+        """Unified diff since then, behind a line that says what it was compared with."""
+        query = DiffQuery(since=self._since(since), path=_text(path, "path"), stat=bool(stat), max_bytes=_DIFF_BYTES)
+        answer = diff(self.store.paths, self.root, query, time.time())
+        return Handed(content=json.dumps(f"{_compared(answer)}\n{answer.text}").encode("ascii"))
 
     def _since(self, since: Any) -> float:
         """A time, or the time of a Turn or Event."""
@@ -229,6 +229,18 @@ class _Mapped:
         if ref.event is not None:
             return events.event_row(self.store, self.session, ref.event).time
         raise QueryError(f"'{ref}' is no turn or event; write 't12' or 'e40'")
+
+
+def _compared(answer: DiffAnswer) -> str:
+    """With what the working tree was compared, and what the comparison does not show."""
+    words = [
+        f"# {len(answer.changes):,} files changed since {_BASES[answer.base.kind]} of {log.stamp(answer.base.time)}"
+    ]
+    if answer.is_cut:
+        words.append(f"cut: {answer.total_bytes:,} bytes in all")
+    if answer.files_left_out:
+        words.append(f"{answer.files_left_out:,} files not looked at: {', '.join(answer.left_out)}")
+    return "; ".join(words)
 
 
 def _refuse(why: str, **_arguments: Any) -> Any:

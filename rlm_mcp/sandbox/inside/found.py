@@ -21,14 +21,18 @@ class Lines(list[T]):
         if not self:
             return "[] (none)"
         if len(self) <= _SHOWN:
-            return "\n".join(map(repr, self))
+            return "\n".join(map(_shown, self))
         head, tail = self[: _SHOWN * 2 // 3], self[-_SHOWN // 3 :]
         left_out = len(self) - len(head) - len(tail)
-        return "\n".join([*map(repr, head), f"... {left_out:,} of {len(self):,} left out ...", *map(repr, tail)])
+        return "\n".join([*map(_shown, head), f"... {left_out:,} of {len(self):,} left out ...", *map(_shown, tail)])
 
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
         return Lines(found) if isinstance(index, slice) else found
+
+
+def _shown(item: object) -> str:
+    return item if isinstance(item, str) else repr(item)
 
 
 class Counted(Lines[T]):
