@@ -17,14 +17,17 @@ from pathlib import Path
 
 from rlm_mcp.config import Paths
 from rlm_mcp.errors import ProcessError, UsageError
-from rlm_mcp.repo import shadow
+from rlm_mcp.repo import git, shadow
+from rlm_mcp.repo.contained import is_contained
 from rlm_mcp.repo.git import Git, Repository
 from rlm_mcp.repo.shadow import Shadow
 from rlm_mcp.repo.tree import Kind, Tree, TreeLimits, resolved
 
 _GITLINK = "160000"
 _MANY = 1_000
-"""From so many new files on they are written into one pack."""
+"""From so many new files on they are written into one pack ..."""
+_INTO_ONE_PACK = ("core.bigFileThreshold=1", "pack.compression=1")
+"""... as git does with large files; compressed as lightly as it compresses single ones."""
 _NAMED = 20
 _TRIES = 3
 
@@ -146,7 +149,9 @@ class _Taking:
         for path, told in self._changed():
             kind = self.tree.kind_of(path)
             if kind is Kind.FOLDER and told.startswith(f":{_GITLINK}"):
-                changes.added.append(path)
+                module = git.repository_at(self.own.root / path)
+                if module is not None and is_contained(module):
+                    changes.added.append(path)
             elif kind is Kind.FILE or kind is Kind.LINK:
                 self._consider(path, changes)
             else:
@@ -240,7 +245,7 @@ class _Taking:
             return
         given = self.own.folder / "taking-paths"
         given.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
-        packed = ("core.bigFileThreshold=1",) if len(paths) > _MANY else ()
+        packed = _INTO_ONE_PACK if len(paths) > _MANY else ()
         replace(self.git, settings=(*self.git.settings, *packed)).run(
             "update-index", "-z", *options, "--stdin", timeout_seconds=max(0.1, self._left()), standard_input=given
         )

@@ -126,6 +126,17 @@ def test_a_worktree_of_another_folder_is_not_confirmed(tmp_path: Path, private: 
     assert not is_contained(found)
 
 
+def test_a_submodule_that_leads_astray_does_not_show_where(paths: Paths, tmp_path: Path, private: Path):
+    """Not even the other repository's commit."""
+    mine = repository(tmp_path / "mine", a="1")
+    git(mine, "submodule", "add", "-q", str(repository(tmp_path / "other", b="2")), "sub")
+    before = diff(paths, mine, DiffQuery(since=NOW), NOW)
+    (mine / "sub" / ".git").write_text(f"gitdir: {private}/.git\n")
+    answer = diff(paths, mine, DiffQuery(since=NOW), NOW + 1)
+    assert git(private, "rev-parse", "HEAD").strip() not in repr(before) + repr(answer)
+    assert answer.changes == ()
+
+
 def test_a_clone_that_shares_objects_is_taken_with_content_of_its_own(paths: Paths, tmp_path: Path, private: Path):
     """It is not told from one that leads astray; what is ignored there is, still."""
     git(tmp_path, "clone", "-q", "--shared", str(private), "clone")
