@@ -19,8 +19,8 @@ INSTRUCTIONS = (
     "decisions, plan, open todos, questions, commits, values the user gave.\n"
     "- Lines end in a Ref (e12, e12:0-400, t3). `read` gives a Ref's exact text: an old output, a prompt, a file as it "
     "was then. To see a file as it is now, read the file.\n"
-    "- `repl` runs Python over all of it: `session`, `repo` and `docs` are variables. Use it to count, compare, slice or "
-    "scan what is too long to read; only what you print comes back. `load` brings long files in as `docs`.\n"
+    "- `repl` runs Python over all of it: `session`, `repo` and `docs` are variables. Use it to count, compare, slice "
+    "or scan what is too long to read; only what you print comes back. `load` brings long files in as `docs`.\n"
     "- `brief` tells the session's state anew, `status` what is stored.\n"
     "Answers are cut and say the true total; narrow with kind or turns, page with offset."
 )
@@ -97,8 +97,8 @@ TOOLS = (
         description="Run Python over the whole session and repository, outside the window; variables stay from call to "
         "call, also after a compaction. session: .turns .events .facts(kind) .search(q) .grep(regex) .text, "
         'session["t3"], session[3:9]; repo: .files(glob) .read(path) .grep(regex, glob) .diff(since); '
-        "docs[name].text; context (the session's text, a str); read(ref); help(session). The last expression's value is "
-        "shown; output is cut, its whole stays readable. Standard library; no network, processes, threads or writing.",
+        "docs[name].text; context (the session's text, a str); read(ref); help(session). The last expression's value "
+        "is shown; output is cut, its whole stays readable. Standard library; no network, processes, threads or writing.",
         arguments={
             "code": {"type": "string"},
             "timeout_seconds": {
