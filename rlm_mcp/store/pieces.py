@@ -20,7 +20,7 @@ Told = Callable[[int], None]
 ID_BITS = 36
 """Of a piece's id, for where it begins: a text has less than 64 GiB."""
 _PIECE_BYTES = 4096
-_BATCH_BYTES = 512 << 10
+_BATCH_BYTES = 256 << 10
 _REACH_BYTES = 24 << 10
 """Looked at on either side of a batch: no secret is longer (a private key may have 20,000 characters)."""
 

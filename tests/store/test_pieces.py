@@ -88,7 +88,7 @@ def found(store: Store, word: str) -> list[int]:
     return [row["rowid"] & ((1 << ID_BITS) - 1) for row in rows]
 
 
-@pytest.mark.parametrize("at", [0, 100, 4090, 500_000, 524_280, 524_288, 524_290, 700_000])
+@pytest.mark.parametrize("at", [0, 100, 4090, 262_100, 262_136, 262_144, 262_150, 500_000])
 def test_no_secret_is_in_the_index_wherever_it_stands(store: Store, at: int):
     """Across pieces and batches too; its neighbours are."""
     filler = ("word " * 20 + "\n") * 10_000
@@ -106,7 +106,7 @@ def test_no_secret_is_in_the_index_wherever_it_stands(store: Store, at: int):
 
 def test_a_private_key_across_two_batches_is_left_out_whole(store: Store):
     """Its body spans lines and pieces; what stands around it does not go with it."""
-    filler = "zeile\n" * 87_300
+    filler = "zeile\n" * 43_600
     content = (filler + "é" + KEY + filler).encode()
     row = indexed(store, content)
     (secret,) = documents.secrets_in(store, row.id, 0, row.length)
