@@ -40,20 +40,20 @@ descriptor, *folders = sys.argv[1:]
 sys.path += folders
 try:
     from rlm_mcp.sandbox.inside import child
-except BaseException as error:
+    del sys.path[-len(folders):], sys.argv[1:]
+    try:
+        child.main(int(descriptor))
+    except child.wire.WireBroken:
+        pass  # the host is gone
+except Exception as error:
     import json, os
     told = json.dumps({"kind": "Refused", "message": f"{type(error).__name__}: {error}"[:900]}).encode()
     os.write(int(descriptor), len(told).to_bytes(4, "big") + told)
     raise SystemExit(1)
-del sys.path[-len(folders):], sys.argv[1:]
-try:
-    child.main(int(descriptor))
-except child.wire.WireBroken:
-    pass  # the host is gone
 """
 """What the child's Python is told to run: our package is importable until all of it is imported, then no more.
 
-A package that cannot be imported (a damaged installation) is told by a frame, as there is nowhere else to say it.
+What breaks the child itself (a damaged installation, a fault of ours) is told by a last frame: nowhere else can it be.
 """
 
 
@@ -163,7 +163,8 @@ class Jail:
             return ""
         code = self._outer.returncode
         number = -code if code < 0 else code - 128 if self._has_bubblewrap and code > 128 else 0
-        if number == signal.SIGKILL and self._used_seconds >= self.bounds.cpu_seconds - 1:
+        # The kernel's limit counts by clock ticks, the use by the clock: the two may lie a third apart.
+        if number == signal.SIGKILL and self._used_seconds >= self.bounds.cpu_seconds / 2:
             return f"ended by the kernel: it used {self.bounds.cpu_seconds} s of processor time, all it may"
         if number in _SIGNALS:
             return _SIGNALS[signal.Signals(number)]

@@ -169,7 +169,7 @@ def test_processor_time_has_an_end(confinement):
         assert bare.ask("import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass") == "gone"
         bare.jail.kill()
         assert "processor time" in bare.jail.why_ended()
-        assert bare.jail.cpu_seconds() >= 0.9
+        assert 0.5 <= bare.jail.cpu_seconds() <= 3  # the kernel counts by clock ticks
 
 
 def test_storage_has_an_end(confinement):

@@ -5,25 +5,26 @@ from rlm_mcp.sandbox.escapes.attempt import Attempt, Expected
 ATTEMPTS = (
     Attempt(
         name="a pickle that runs a command",
-        is_control=True,
         is_restored=True,
-        expected=Expected.ANY,
+        is_control=True,
         cells=(
             """
 import os
 class Hostile:
     def __reduce__(self):
         return os.system, ('echo x > /tmp/' + C['token'],)
-hostile = Hostile()
+hostile, kept = Hostile(), 1
 """,
-            "print(globals().get('hostile'))",
+            """
+print('refused: it gave', globals().get('hostile'))
+assert kept == 1
+""",
         ),
     ),
     Attempt(
         name="a pickle that reads a file",
-        is_control=True,
         is_restored=True,
-        expected=Expected.ANY,
+        is_control=True,
         cells=(
             """
 class Hostile:
@@ -36,9 +37,14 @@ by_open = Hostile(f"open({path!r}).read()")
 by_link = Hostile(f"open({(repo.root + '/link_absolute')!r}).read()")
 by_process = Hostile("open('/proc/self/environ').read()")
 by_socket = Hostile(f"__import__('socket').create_connection(('127.0.0.1', {C['tcp']}))")
-by_fork = Hostile("__import__('os').fork()")
+by_fork = Hostile("__import__('os').fork() and 1")
+kept = 1
 """,
-            "print({name: value for name, value in globals().items() if name.startswith('by_')})",
+            """
+assert kept == 1
+found = {name: value for name, value in globals().items() if name.startswith('by_')}
+print(f'ESCAPED: {found}' if found else 'refused: none came back')
+""",
         ),
     ),
     Attempt(
@@ -106,7 +112,6 @@ for _ in range(100_000):
     Attempt(
         name="a pickle that asks for all storage",
         is_restored=True,
-        expected=Expected.ANY,
         cells=(
             """
 class Hostile:
@@ -114,7 +119,7 @@ class Hostile:
         return bytearray, (3 << 30,)
 hostile = Hostile()
 """,
-            "print(1 + 1)",
+            "print('ESCAPED: it was given' if 'hostile' in globals() else 'refused: it did not come back')",
         ),
     ),
     Attempt(
