@@ -22,7 +22,8 @@ from rlm_mcp.store import sessions
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.verbs.bindings import bindings
-from rlm_mcp.verbs.repl import DEFAULT_SECONDS, ReplAnswer, SessionRepl
+from rlm_mcp.verbs.repl import DEFAULT_SECONDS, SessionRepl
+from rlm_mcp.verbs.repl_answer import ReplAnswer
 
 _log = logging.getLogger("rlm_mcp")
 
@@ -168,6 +169,7 @@ class Repls:
             self._keeper.join()
         for held in list(self._held.values()):
             self._park(held)
+            held.repl.close()
         self._end_spares()
 
     def _of(self, session: SessionRow) -> _Held:
@@ -245,6 +247,8 @@ class Repls:
         try:
             with self._stores.lend() as store:
                 held.repl.park(store, held.session)
+        except ReplBusy:
+            return  # a Cell runs: it is not idle
         except (RlmError, OSError) as error:
             _log.warning("variables of %s were not saved: %s", held.session.key, error)
 

@@ -27,7 +27,8 @@ from rlm_mcp.sandbox.inside.session import Event, Fact, Session, Turn
 from rlm_mcp.server.status_text import session_line
 from rlm_mcp.store import cells
 from rlm_mcp.text import one_line
-from rlm_mcp.verbs.repl import MAX_SECONDS, MIN_SECONDS, Variables
+from rlm_mcp.verbs.repl import MAX_SECONDS, MIN_SECONDS
+from rlm_mcp.verbs.repl_answer import Variables
 from rlm_mcp.wiring import Ready
 
 FIRST, NEXT = ">>> ", "... "
@@ -72,17 +73,16 @@ def converse(runner: Runner, history: Path, ready: Ready) -> None:
         while True:
             try:
                 code = read_cell(input)
+                if code in _LEAVING:
+                    return
+                if code:
+                    remember(code)
+                    conversation.answer(code)
             except EOFError:
                 click.echo()
                 return
-            except KeyboardInterrupt:
+            except KeyboardInterrupt:  # no Cell runs: one that does stops by itself
                 click.echo()
-                continue
-            if code in _LEAVING:
-                return
-            if code:
-                remember(code)
-                conversation.answer(code)
 
 
 def read_cell(ask: Callable[[str], str]) -> str:

@@ -16,12 +16,14 @@ import click
 
 from rlm_mcp.cli.options import Which, find
 from rlm_mcp.cli.view import show_aside, show_output
+from rlm_mcp.store.cells import CellStatus
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
-from rlm_mcp.verbs.repl import ReplAnswer
+from rlm_mcp.verbs.repl_answer import ReplAnswer
 from rlm_mcp.wiring import Repls
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.05
+"""How often it is looked whether Ctrl-C was pressed."""
 _LEAVE_SECONDS = 1.5
 """A Cell that was told to stop has ended by then; who interrupts later than that wants to leave."""
 _EXIT_INTERRUPTED = 130
@@ -49,8 +51,8 @@ class Runner:
 
     def run(self, code: str) -> ReplAnswer:
         """Run a Cell, in a thread so that an interrupt never tears the talk with its process; raises as the verb."""
-        self.session = find(self.store, Which(transcript=None, session=self.session.key, repo=None))
         with self._interrupts():
+            self.session = find(self.store, Which(transcript=None, session=self.session.key, repo=None))
             running = self._thread.submit(
                 self._repls.run, self.store, self.session, code, timeout_seconds=self.timeout_seconds, owner=self
             )
@@ -62,6 +64,8 @@ class Runner:
     def _await(self, running: Future[ReplAnswer]) -> None:
         is_said = False
         while not wait((running,), timeout=_LOOK_SECONDS).done:
+            if self._told:
+                self._repls.interrupt(self)  # again: it may have begun since
             if len(self._told) > 1 and self._told[-1] - self._told[0] > _LEAVE_SECONDS:
                 self._leave()
             if self._told and not is_said and time.monotonic() - self._told[0] > _LEAVE_SECONDS:
@@ -80,7 +84,6 @@ class Runner:
 
     def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         self._told.append(time.monotonic())
-        self._repls.interrupt(self)
 
     def _leave(self) -> NoReturn:
         """End at once: the thread may wait for minutes. The journal has a Cell whole or not at all."""
@@ -90,10 +93,18 @@ class Runner:
 
 
 def show_answer(answer: ReplAnswer) -> None:
-    """The output; beside it, on standard error, what there is to say of it."""
+    """The output; beside it, on standard error, what there is to say of it: to a script only what it must know."""
     if answer.output:
         show_output(answer.output)
-    show_aside(f"[{answer.closing}]", *(f"[{note}]" for note in answer.notes))
+    is_worth_it = sys.stderr.isatty() or answer.is_cut or not is_done(answer)
+    said = [answer.closing, *answer.notes] if is_worth_it else answer.notes
+    if said:
+        show_aside(*(f"[{word}]" for word in said))
+
+
+def is_done(answer: ReplAnswer) -> bool:
+    """Whether the Cell came to its end."""
+    return answer.status in {CellStatus.OK, CellStatus.FINAL, CellStatus.RESET}
 
 
 def show_error(message: str) -> None:

@@ -8,7 +8,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -19,8 +20,10 @@ from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Handed, Outcome
 
 _START_SECONDS = 20.0
 _SAVE_SECONDS = 60.0
-_LOOK_SECONDS = 0.1
-"""How often a wait looks whether it was interrupted."""
+_FRAME_SECONDS = 10.0
+"""A frame of either side that has begun is through by then."""
+_LOOK_SECONDS = 0.05
+"""How often a wait looks whether it is to stop."""
 _INLINE_BYTES = 64 << 10
 """A larger answer to a Cell is handed over mapped."""
 _OUTPUT_BYTES = 16 << 20
@@ -43,8 +46,8 @@ class JailedRepl:
         self._output = os.memfd_create("rlm-mcp-output", os.MFD_CLOEXEC)
         self._output_bytes = output_bytes
         self.layers = jail.layers
-        self._interrupted_at: float | None = None
-        self._lock = threading.Lock()
+        self._talking = threading.Lock()
+        self._is_closed = False
         message = wire.SetUp(bounds=asdict(jail.bounds), repo=jail.repo, output_bytes=output_bytes)
         try:
             self._ask(message, (self._output,), wire.Ready, _START_SECONDS)
@@ -57,33 +60,31 @@ class JailedRepl:
         """Whether the child is there."""
         return self._jail.is_alive()
 
-    def run(self, cell: Cell, bindings: Mapping[str, Binding], *, grace_seconds: float = GRACE_SECONDS) -> Outcome:
+    def run(
+        self,
+        cell: Cell,
+        bindings: Mapping[str, Binding],
+        *,
+        stop: threading.Event | None = None,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> Outcome:
         """Run a Cell; whatever it does, the outcome is there at its time-out and grace."""
-        started = time.monotonic()
-        os.ftruncate(self._output, 0)
-        with self._lock:
-            self._interrupted_at = None
+        turn = _Turn(seconds=cell.timeout_seconds + grace_seconds, stop=stop, grace_seconds=grace_seconds)
         message = wire.Run(
             number=cell.number, code=cell.code, timeout_seconds=cell.timeout_seconds, session=cell.session
         )
-        try:
-            deadline = started + cell.timeout_seconds + grace_seconds
-            done = self._exchange(message, (), wire.Done, bindings, deadline, grace_seconds)
-        except (wire.WireBroken, wire.FrameTooLong) as error:
-            return self._ended(started, str(error))
-        except TimeoutError:
-            told = "it did not stop when it was told to" if self._interrupted_at else "it ran into its time limit"
-            return self._ended(started, f"{told} and would not end")
-        output = self._written(done.written_bytes)
-        final_at = len(output) if done.final_start < 0 else min(done.final_start, len(output))
-        return Outcome(
-            ending=done.ending,
-            output=output[:final_at].decode("utf-8", "replace"),
-            seconds=time.monotonic() - started,
-            lost_bytes=done.lost_bytes,
-            final=None if done.final_start < 0 else output[final_at:].decode("utf-8", "replace"),
-            variables=done.variables,
-        )
+        with self._turn():
+            if self._is_closed:
+                return Outcome(ending=None, output="", seconds=0.0, why="it was closed")
+            os.ftruncate(self._output, 0)
+            try:
+                done = self._exchange(message, (), wire.Done, bindings, turn)
+            except (wire.WireBroken, wire.FrameTooLong) as error:
+                return self._ended(turn, str(error))
+            except TimeoutError:
+                told = "did not stop when it was told to" if turn.told_at else "ran into its time limit"
+                return self._ended(turn, f"it {told} and would not end")
+            return self._outcome(turn, done)
 
     def save(self, descriptor: int) -> wire.Saved:
         """Save all variables; raises ``ReplGone``."""
@@ -101,69 +102,95 @@ class JailedRepl:
         with_it = () if descriptor is None else (descriptor,)
         return self._ask(message, with_it, wire.Restored, _SAVE_SECONDS, bindings)
 
-    def interrupt(self) -> None:
-        """Tell the Cell to stop; where it does not, its child is ended after the grace."""
-        with self._lock:
-            if self._interrupted_at is None:
-                self._interrupted_at = time.monotonic()
-                self._jail.interrupt()
-
     def close(self) -> None:
-        """End the child."""
+        """End the child, from any thread; whoever talks with it is told that it ended."""
+        self._is_closed = True
         self._jail.kill()
-        with self._lock:
-            if self._output >= 0:
-                os.close(self._output)
-            self._output = -1
+        if self._talking.acquire(blocking=False):
+            self._free()
+            self._talking.release()
 
-    def _exchange(  # noqa: PLR0913  # one turn of the wire
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Nobody else talks with the child meanwhile, and the output's file stays open."""
+        try:
+            with self._talking:
+                yield
+        finally:
+            if self._is_closed and self._talking.acquire(blocking=False):
+                self._free()
+                self._talking.release()
+
+    def _free(self) -> None:
+        if self._output >= 0:
+            os.close(self._output)
+        self._output = -1
+
+    def _exchange(
         self,
         message: wire.FromHost,
         descriptors: tuple[int, ...],
         kind: type[_Message],
         bindings: Mapping[str, Binding],
-        deadline: float,
-        grace_seconds: float,
+        turn: _Turn,
     ) -> _Message:
-        """One turn: send, do what the child calls for, and take its answer."""
+        """One turn: send, do what the child calls for, and take its answer. Whatever breaks it ends the child."""
         end = self._jail.socket
-        if wire.has_more(end):
-            raise wire.WireBroken("it spoke out of turn, or is gone")
-        wire.send(end, message, descriptors, deadline=deadline)
+        try:
+            if wire.has_more(end):
+                raise wire.WireBroken("it spoke out of turn, or is gone")
+            wire.send(end, message, descriptors, deadline=turn.soon())
+            while True:
+                self._await(turn)
+                said = self._said(turn)
+                if isinstance(said, kind):
+                    return said
+                if isinstance(said, wire.Refused):
+                    raise wire.WireBroken(said.message)
+                if not isinstance(said, wire.Call):
+                    raise wire.WireBroken(f"{type(said).__name__} in place of {kind.__name__}")
+                self._answer(said, bindings, turn)
+        except BaseException:  # an interrupt of ours, too: half a turn cannot be taken up again
+            self._jail.kill()
+            raise
+
+    def _await(self, turn: _Turn) -> None:
+        """Wait until the child speaks; one that is to stop is told so until it does.
+
+        Raises:
+            TimeoutError: its time, or its grace, is over.
+        """
         while True:
-            self._await(deadline, grace_seconds)
-            found, _none = wire.receive(end, max_bytes=wire.MAX_FROM_CHILD, deadline=deadline)
-            said = wire.from_child(found)
-            if isinstance(said, kind):
-                return said
-            if isinstance(said, wire.Refused):
-                raise wire.WireBroken(said.message)
-            if not isinstance(said, wire.Call):
-                raise wire.WireBroken(f"{type(said).__name__} in place of {kind.__name__}")
-            self._answer(said, bindings, deadline)
-
-    def _await(self, deadline: float, grace_seconds: float) -> None:
-        """Wait until the child speaks; an interrupt moves the deadline forward."""
-        while not wire.can_receive(self._jail.socket, min(deadline, time.monotonic() + _LOOK_SECONDS)):
-            last = self._interrupted_at
-            if time.monotonic() >= (deadline if last is None else min(deadline, last + grace_seconds)):
+            if turn.is_to_stop():
+                self._jail.interrupt()
+            if time.monotonic() >= turn.deadline:
                 raise TimeoutError
+            if wire.can_receive(self._jail.socket, min(turn.deadline, time.monotonic() + _LOOK_SECONDS)):
+                return
 
-    def _answer(self, call: wire.Call, bindings: Mapping[str, Binding], deadline: float) -> None:
+    def _said(self, turn: _Turn) -> wire.FromChild:
+        try:
+            found, _none = wire.receive(self._jail.socket, max_bytes=wire.MAX_FROM_CHILD, deadline=turn.soon())
+        except TimeoutError as error:
+            raise wire.WireBroken("a frame that is cut") from error
+        return wire.from_child(found)
+
+    def _answer(self, call: wire.Call, bindings: Mapping[str, Binding], turn: _Turn) -> None:
         """Call the host function and send what it says."""
         end = self._jail.socket
         try:
             answer = _called(call, bindings)
             opened = _opened(answer) if isinstance(answer, Handed) else None
         except (RlmError, OSError) as error:  # OSError: the file is gone, or no descriptor is left
-            wire.send(end, wire.Failure(error=type(error).__name__, message=str(error)), deadline=deadline)
+            wire.send(end, wire.Failure(error=type(error).__name__, message=str(error)), deadline=turn.soon())
             return
         if opened is None:
-            wire.send(end, wire.Value(value=answer), deadline=deadline)
+            assert not isinstance(answer, Handed)
+            wire.send(end, wire.Value(value=answer), deadline=turn.soon())
             return
         descriptor, length = opened
         try:
-            wire.send(end, wire.Value(value={"length": length}), (descriptor,), deadline=deadline)
+            wire.send(end, wire.Value(file_bytes=length), (descriptor,), deadline=turn.soon())
         finally:
             os.close(descriptor)
 
@@ -175,35 +202,69 @@ class JailedRepl:
         seconds: float,
         bindings: Mapping[str, Binding] | None = None,
     ) -> _Message:
-        if not self._jail.is_alive():
-            raise ReplGone(f"the Repl's process is not there any more: {self._jail.why_ended()}")
-        with self._lock:
-            self._interrupted_at = None
-        try:
-            return self._exchange(message, descriptors, kind, bindings or {}, time.monotonic() + seconds, seconds)
-        except (wire.WireBroken, wire.FrameTooLong, TimeoutError) as error:
-            why = self._end(str(error) or f"no answer in {seconds:g} s")
-            raise ReplGone(f"the Repl's process was ended: {why}") from error
+        with self._turn():
+            if not self._jail.is_alive():
+                raise ReplGone(f"the Repl's process is not there any more: {self._jail.why_ended() or 'it was closed'}")
+            try:
+                return self._exchange(message, descriptors, kind, bindings or {}, _Turn(seconds=seconds))
+            except (wire.WireBroken, wire.FrameTooLong, TimeoutError) as error:
+                why = self._jail.why_ended() or str(error) or f"no answer in {seconds:g} s"
+                raise ReplGone(f"the Repl's process was ended: {why}") from error
 
-    def _ended(self, started: float, why: str) -> Outcome:
-        """The child is ended; what it had printed is kept."""
-        why = self._end(why)
+    def _ended(self, turn: _Turn, why: str) -> Outcome:
+        """The child is ended (its own way of ending is the better reason); what it had printed is kept."""
         return Outcome(
             ending=None,
             output=self._written(1 << 62).decode("utf-8", "replace"),
-            seconds=time.monotonic() - started,
-            why=why,
+            seconds=turn.seconds(),
+            why=self._jail.why_ended() or why,
         )
 
-    def _end(self, why: str) -> str:
-        """End the child; its own way of ending, where it had one, is the better reason."""
-        self._jail.kill()
-        return self._jail.why_ended() or why
+    def _outcome(self, turn: _Turn, done: wire.Done) -> Outcome:
+        output = self._written(done.written_bytes)
+        final_at = len(output) if done.final_start < 0 else min(done.final_start, len(output))
+        return Outcome(
+            ending=done.ending,
+            output=output[:final_at].decode("utf-8", "replace"),
+            seconds=turn.seconds(),
+            lost_bytes=done.lost_bytes,
+            final=None if done.final_start < 0 else output[final_at:].decode("utf-8", "replace"),
+            variables=done.variables,
+        )
 
     def _written(self, count: int) -> bytes:
         """Of the output file, which the child may have made of any length."""
         size = min(os.fstat(self._output).st_size, count, self._output_bytes + _WORD_BYTES)
         return os.pread(self._output, size, 0)
+
+
+class _Turn:
+    """Until when the child may take."""
+
+    def __init__(self, *, seconds: float, stop: threading.Event | None = None, grace_seconds: float = 0.0) -> None:
+        self._started = time.monotonic()
+        self._stop = stop
+        self._grace_seconds = grace_seconds
+        self.deadline = self._started + seconds
+        self.told_at: float | None = None
+        """When the child was told to stop."""
+
+    def seconds(self) -> float:
+        """Taken so far."""
+        return time.monotonic() - self._started
+
+    def soon(self) -> float:
+        """Until when one frame may take, once it has begun."""
+        return time.monotonic() + _FRAME_SECONDS
+
+    def is_to_stop(self) -> bool:
+        """Whether someone said so; from then on the child has its grace."""
+        if self._stop is None or not self._stop.is_set():
+            return False
+        if self.told_at is None:
+            self.told_at = time.monotonic()
+            self.deadline = min(self.deadline, self.told_at + self._grace_seconds)
+        return True
 
 
 def _called(call: wire.Call, bindings: Mapping[str, Binding]) -> wire.JSON | Handed:

@@ -1,11 +1,13 @@
 """What a Repl is: a persistent namespace that runs Cells. Fulfilled by ``jailed.py`` and ``monty.py``.
 
-One caller at a time; ``interrupt`` alone may come from any thread. Whatever the code does, each call ends by its
-deadline, with an :class:`Outcome` or with :class:`~rlm_mcp.errors.ReplGone`. The journal is the caller's business.
+One caller at a time; ``close`` alone may come from any thread. Whatever the code does, each call ends by its deadline
+(a host function that it asked for may take its own time), with an :class:`Outcome` or with
+:class:`~rlm_mcp.errors.ReplGone`. The journal is the caller's business.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +78,20 @@ class Repl(Protocol):
     def is_alive(self) -> bool:
         """Whether it can run another Cell."""
 
-    def run(self, cell: Cell, bindings: Mapping[str, Binding], *, grace_seconds: float = GRACE_SECONDS) -> Outcome:
-        """Run a Cell."""
+    def run(
+        self,
+        cell: Cell,
+        bindings: Mapping[str, Binding],
+        *,
+        stop: threading.Event | None = None,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> Outcome:
+        """Run a Cell.
+
+        Args:
+            stop: set from any thread to stop the Cell, also before it has begun.
+            grace_seconds: how long it may take to stop.
+        """
 
     def save(self, descriptor: int) -> Saved:
         """Save all variables into the file.
@@ -98,9 +112,6 @@ class Repl(Protocol):
         Raises:
             ReplGone: it died of it.
         """
-
-    def interrupt(self) -> None:
-        """Stop the Cell that runs, if one does."""
 
     def close(self) -> None:
         """End it."""

@@ -18,13 +18,15 @@ host to the child only, and the child maps it.
 
 A Cell can write to the socket itself, so a frame may be forged, giant, cut, deep, out of turn or of any shape. Each of
 these raises :class:`WireBroken` at the host; the child is then ended and replaced. A well-formed forgery can claim
-nothing that the Cell could not have computed and returned.
+nothing that the Cell could not have computed and returned. Texts from the child are always whole characters: what is
+half a surrogate pair cannot be sent.
 """
 
 from __future__ import annotations
 
 import array
 import json
+import reprlib
 import select
 import socket
 import struct
@@ -41,6 +43,8 @@ MAX_FROM_CHILD = 8 << 20
 MAX_FROM_HOST = 64 << 20
 _MAX_NAMES = 10_000
 _MAX_TEXT = 1_000
+_MAX_DEPTH = 32
+"""Of a call's arguments: lists in lists."""
 _HEADER = struct.Struct(">I")
 _DESCRIPTORS_ROOM = socket.CMSG_SPACE(4 * array.array("i").itemsize)
 _PIECE_BYTES = 1 << 20
@@ -93,9 +97,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A host function's answer; with a descriptor where it is large."""
+    """A host function's answer."""
 
     value: JSON = None
+    file_bytes: int = -1
+    """Bytes that count of the file whose descriptor comes along; -1 where none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +188,7 @@ class Restored:
 FromHost = SetUp | Run | Value | Failure | Save | Restore
 FromChild = Ready | Refused | Call | Done | Saved | Restored
 
-_FROM_HOST: dict[str, type[FromHost]] = {
-    kind.__name__: kind for kind in (SetUp, Run, Value, Failure, Save, Restore)
-}
+_FROM_HOST: dict[str, type[FromHost]] = {kind.__name__: kind for kind in (SetUp, Run, Value, Failure, Save, Restore)}
 
 
 def send(
@@ -196,14 +200,33 @@ def send(
         deadline: by ``time.monotonic()``; a peer that has not read by then has broken the wire. None waits forever.
 
     Raises:
-        FrameTooLong: it does not fit; nothing was sent.
+        FrameTooLong, TypeError, ValueError: see :func:`framed`.
         WireBroken: the other side is gone, or does not read.
     """
-    body = json.dumps({"kind": type(message).__name__, **{f.name: getattr(message, f.name) for f in fields(message)}})
-    most = MAX_FROM_CHILD if isinstance(message, FromChild) else MAX_FROM_HOST
+    send_framed(end, framed(message), descriptors, deadline=deadline)
+
+
+def framed(message: FromHost | FromChild) -> bytes:
+    """The frame of a message.
+
+    Raises:
+        FrameTooLong: it does not fit.
+        TypeError, ValueError, RecursionError: a value in it is not JSON, or a child's text is no whole characters.
+    """
+    is_from_child = isinstance(message, FromChild)
+    found = {"kind": type(message).__name__, **{f.name: getattr(message, f.name) for f in fields(message)}}
+    body = json.dumps(found, ensure_ascii=not is_from_child).encode("utf-8")
+    most = MAX_FROM_CHILD if is_from_child else MAX_FROM_HOST
     if len(body) > most:
         raise FrameTooLong(f"{len(body):,} bytes in one call; at most {most:,} fit")
-    view = memoryview(_HEADER.pack(len(body)) + body.encode("ascii"))
+    return _HEADER.pack(len(body)) + body
+
+
+def send_framed(
+    end: socket.socket, frame: bytes, descriptors: Sequence[int] = (), *, deadline: float | None = None
+) -> None:
+    """As :func:`send`; raises ``WireBroken``."""
+    view = memoryview(frame)
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     while view:
         if not _ready(end, select.POLLOUT, deadline):
@@ -274,11 +297,14 @@ def _exactly(end: socket.socket, count: int, deadline: float | None, descriptors
 
 
 def _ready(end: socket.socket, event: int, deadline: float | None) -> bool:
-    """Whether the socket is; without a deadline the call itself waits."""
+    """Whether the socket is; without a deadline the call itself waits. One that our own side closed meanwhile is gone."""
     if deadline is None:
         return True
     poll = select.poll()
-    poll.register(end, event)
+    try:
+        poll.register(end, event)
+    except ValueError as error:  # another thread closed it
+        raise WireBroken("our own side is closed") from error
     return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
 
@@ -325,7 +351,7 @@ def from_child(found: Mapping[str, Any]) -> FromChild:
         case "Restored":
             message = Restored(lost=fields_of.pairs("lost"))
         case other:
-            raise WireBroken(f"no message {other!r:.100}")
+            raise WireBroken(f"no message {reprlib.repr(other)}")
     if len(found) != len(fields(message)) + 1:
         raise WireBroken(f"a {found['kind']} with other fields than its own")
     return message
@@ -348,7 +374,11 @@ class _Fields:
 
     def mapping(self, name: str) -> dict[str, JSON]:
         found = self._found.get(name)
-        if not isinstance(found, dict):
+        if (
+            not isinstance(found, dict)
+            or not _is_shallow(found)
+            or not _is_whole(json.dumps(found, ensure_ascii=False))
+        ):
             raise _wrong(name, found)
         return found
 
@@ -382,9 +412,29 @@ class _Fields:
 
 
 def _text(found: object, name: str) -> str:
-    if not isinstance(found, str) or len(found) > _MAX_TEXT:
+    if not isinstance(found, str) or len(found) > _MAX_TEXT or not _is_whole(found):
         raise _wrong(name, found)
     return found
+
+
+def _is_whole(text: str) -> bool:
+    """Whether it is made of whole characters."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_shallow(found: object) -> bool:
+    """Whether no list or object in it lies deeper than may be."""
+    level = [found]
+    for _depth in range(_MAX_DEPTH):
+        within = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        if not within:
+            return True
+        level = [item for items in within for item in items]
+    return False
 
 
 def _number(found: object, name: str, least: int) -> int:
@@ -394,4 +444,4 @@ def _number(found: object, name: str, least: int) -> int:
 
 
 def _wrong(name: str, found: object) -> WireBroken:
-    return WireBroken(f"{name} is {found!r:.100}")
+    return WireBroken(f"{name} is {reprlib.repr(found)}")

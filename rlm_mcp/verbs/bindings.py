@@ -70,26 +70,37 @@ def bindings(
     return found
 
 
-def known(scope: Sequence[ScopePart]) -> dict[str, Any]:
+def known(store: Store, scope: Sequence[ScopePart]) -> dict[str, Any]:
     """What ``session`` in a Cell is told of the Session as it is now, with those it continues."""
-    own = _known(scope[0])
-    own["earlier"] = [_known(part) for part in scope[1:]]
+    own = _known(store, scope[0])
+    own["earlier"] = [_known(store, part) for part in scope[1:]]
     return own
 
 
-def _known(part: ScopePart) -> dict[str, Any]:
+def _known(store: Store, part: ScopePart) -> dict[str, Any]:
     row = part.session
+    turns, log_bytes = _extent(store, part)
     return {
         "key": row.key,
         "events": min(part.max_seq, row.events),
-        "turns": row.turns,
-        "log_bytes": row.log_bytes,
+        "turns": turns,
+        "log_bytes": log_bytes,
         "title": row.title,
         "cwd": row.cwd,
         "model": row.model,
         "started": row.started,
         "updated": row.updated,
     }
+
+
+def _extent(store: Store, part: ScopePart) -> tuple[int, int]:
+    """Turns of the part, and bytes of the log: all, or up to its last Event where another Session goes on from there."""
+    if part.max_seq >= part.session.events:
+        return part.session.turns, part.session.log_bytes
+    if part.max_seq < 1:
+        return 0, 0
+    last = events.event_row(store, part.session, part.max_seq)
+    return last.turn, last.start + last.length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +113,9 @@ class _Seen:
 
     def log(self, session: Any) -> Handed:
         """The log's file."""
-        row = self._part(session).session
-        path = log.log_path(self.store.paths, row.key)
-        return Handed(path=path, length=row.log_bytes)
+        part = self._part(session)
+        _turns, length = _extent(self.store, part)
+        return Handed(path=log.log_path(self.store.paths, part.session.key), length=length)
 
     def events(self, session: Any, after: Any) -> Handed:
         """Rows of ``inside.session.Event``, from the one behind ``after`` on."""

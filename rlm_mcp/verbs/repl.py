@@ -12,73 +12,42 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
 from rlm_mcp.errors import ReplBusy, ReplGone, UsageError
 from rlm_mcp.locks import Held, locked
-from rlm_mcp.redact import redact
-from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Outcome, Repl
-from rlm_mcp.sandbox.wire import Ending
+from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Repl
 from rlm_mcp.store import cells
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
 from rlm_mcp.store.database import Store, translated
 from rlm_mcp.store.sessions import ScopePart, SessionRow
-from rlm_mcp.text import cut, one_line
 from rlm_mcp.verbs.bindings import known
+from rlm_mcp.verbs.repl_answer import (
+    STATUS,
+    ReplAnswer,
+    Variables,
+    answer,
+    told_restored,
+    walls,
+    why_not_again,
+    without_file,
+    written,
+)
 
 MIN_SECONDS, MAX_SECONDS = 0.1, 600.0
 DEFAULT_SECONDS = 30.0
 MAX_CODE_CHARS = 1_000_000
-_CHARS_PER_TOKEN = 4
 _AGAIN_FACTOR, _AGAIN_SECONDS = 3.0, 5.0
 """A Cell that is run again gets so many times what it took, and so much more."""
 _MANY_CELLS = 50
 """After so many Cells the variables are saved, however quick they were."""
-_NEW_VARIABLES = 12
 _QUICK_SECONDS = 0.05
 """Cells that took less together are run again sooner than saved."""
-_NOBODY = object()
-_RERUN = frozenset({CellStatus.OK, CellStatus.FINAL, CellStatus.ERROR})
-_STATUS = {
-    Ending.OK: CellStatus.OK,
-    Ending.FINAL: CellStatus.FINAL,
-    Ending.ERROR: CellStatus.ERROR,
-    Ending.INTERRUPTED: CellStatus.INTERRUPTED,
-    Ending.RESET: CellStatus.RESET,
-}
-
-Variables = tuple[tuple[str, str], ...]
-"""Name and what it is, of each."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplAnswer:
-    """What a Cell came to."""
-
-    ref: str
-    """Of its whole output: ``c12``."""
-    status: CellStatus
-    output: str
-    """Cut; with the last expression's value, the traceback or what was given to FINAL behind it."""
-    closing: str
-    """What there is to say of it, in a line: time taken, length, what is new."""
-    output_chars: int
-    """Of the whole output."""
-    is_cut: bool
-    seconds: float
-    final: str | None
-    """What was given to FINAL, whole."""
-    variables: Variables
-    """All variables: name and what it is."""
-    notes: tuple[str, ...]
-    """What a user should know: variables restored or lost, a process that was ended, missing walls."""
-
-    @property
-    def text(self) -> str:
-        """All of it, for the Window."""
-        said = (f"[{word}]" for word in (self.closing, *self.notes))
-        return "\n".join([*([self.output] if self.output else []), *said])
+_ENDED_AT_MOST = 4
+"""So many processes may end while one Session's variables are restored; then only what was saved is taken."""
+_LOOK_SECONDS = 0.1
+"""How often who waits for another Cell looks whether it is to stop."""
+_UNKNOWN = -1
 
 
 class SessionRepl:
@@ -90,7 +59,8 @@ class SessionRepl:
         self._live: Repl | None = None
         self._number = 0
         """The last Cell that the live one has run or restored."""
-        self._owner: object = _NOBODY
+        self._callers: list[tuple[object, threading.Event]] = []
+        """Who waits for a Cell, and what is set to stop it."""
         self._variables: Variables = ()
         self._unsaved_cells = 0
         self._unsaved_seconds = 0.0
@@ -134,58 +104,70 @@ class SessionRepl:
         """
         _check(code, timeout_seconds)
         session = scope[0].session
-        with self._alone(store, session, timeout_seconds):
-            live, notes = self._ready(store, scope, bindings)
+        with self._called(owner) as stop, self._alone(store, session, timeout_seconds, stop):
+            live, notes = self._ready(store, scope, bindings, stop)
             before = self._variables
-            cell = Cell(number=self._number + 1, code=code, timeout_seconds=timeout_seconds, session=known(scope))
-            self._owner = owner
-            try:
-                outcome = live.run(cell, bindings, grace_seconds=grace_seconds)
-            finally:
-                self._owner = _NOBODY
-            row, is_redacted = _row(session, cell, outcome, before)
+            told = known(store, scope)
+            cell = Cell(number=self._number + 1, code=code, timeout_seconds=timeout_seconds, session=told)
+            self._number = _UNKNOWN  # until it is written down
+            outcome = live.run(cell, bindings, stop=stop, grace_seconds=grace_seconds)
+            row, is_redacted = written(session, cell, outcome, before)
             with store.writing():
                 cells.add(store, row)
-            self._after(store, session, row, is_redacted=is_redacted)
+            self._after(store, session, live, row, is_redacted=is_redacted)
             if row.status is CellStatus.ENDED:
                 notes = (*notes, f"the process was ended ({outcome.why}); variables are as they were before this Cell")
-            return _answer(store, row, outcome, before, notes + _walls(live))
+            return answer(store.settings, row, outcome, before, notes + walls(live))
 
-    def save(self, store: Store, session: SessionRow, *, is_due_only: bool = True) -> None:
+    def save(self, store: Store, session: SessionRow) -> None:
         """Save the variables, if that is worth its time by now.
 
         Raises:
+            ReplBusy: a Cell runs.
             StoreError: it cannot be written down.
         """
         with self._alone(store, session, 0.0):
-            is_wanted = self.is_due or (self._unsaved_cells > 0 and not is_due_only)
-            if is_wanted and self._live is not None and self._live.is_alive:
-                self._save(store, session)
-
-    def interrupt(self, owner: object = None) -> None:
-        """Stop the Cell that runs, if it is this owner's."""
-        live = self._live
-        if live is not None and self._owner is owner:
-            live.interrupt()
+            if self.is_due:
+                self._save_if_current(store, session)
 
     def park(self, store: Store, session: SessionRow) -> None:
-        """Save what is unsaved and end the process; the next Cell starts another."""
-        try:
-            self.save(store, session, is_due_only=False)
-        finally:
-            self.close()
+        """Save what is unsaved and end the process; the next Cell starts another. Raises as :meth:`save` does."""
+        with self._alone(store, session, 0.0):
+            try:
+                if self._unsaved_cells:
+                    self._save_if_current(store, session)
+            finally:
+                self.close()
+
+    def interrupt(self, owner: object = None) -> None:
+        """Stop this owner's Cell, if one runs or waits."""
+        for caller, stop in list(self._callers):
+            if caller is owner:
+                stop.set()
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one; from any thread."""
         live, self._live = self._live, None
         if live is not None:
             live.close()
 
     @contextmanager
-    def _alone(self, store: Store, session: SessionRow, patience_seconds: float) -> Iterator[None]:
+    def _called(self, owner: object) -> Iterator[threading.Event]:
+        """What is set when the owner wants no answer any more."""
+        caller = (owner, threading.Event())
+        self._callers.append(caller)
+        try:
+            yield caller[1]
+        finally:
+            self._callers.remove(caller)
+
+    @contextmanager
+    def _alone(
+        self, store: Store, session: SessionRow, patience_seconds: float, stop: threading.Event | None = None
+    ) -> Iterator[None]:
         """No other Cell of this Session runs meanwhile: not in this process, and in no other."""
         deadline = time.monotonic() + patience_seconds
-        if not self._lock.acquire(timeout=patience_seconds):
+        if not self._is_free(deadline, stop):
             raise ReplBusy(f"a Cell of session {session.key} is still running; wait for it, or cancel it")
         try:
             left = max(0.0, deadline - time.monotonic())
@@ -199,70 +181,78 @@ class SessionRepl:
             self.used = time.monotonic()
             self._lock.release()
 
+    def _is_free(self, deadline: float, stop: threading.Event | None) -> bool:
+        """Wait for the lock within this process; whether it is ours."""
+        while True:
+            left = deadline - time.monotonic()
+            if self._lock.acquire(timeout=min(max(0.0, left), _LOOK_SECONDS)):
+                return True
+            if left <= 0 or (stop is not None and stop.is_set()):
+                return False
+
     def _ready(
-        self, store: Store, scope: Sequence[ScopePart], bindings: Mapping[str, Binding]
+        self, store: Store, scope: Sequence[ScopePart], bindings: Mapping[str, Binding], stop: threading.Event
     ) -> tuple[Repl, tuple[str, ...]]:
         """A live one that holds what the journal says, and what there is to tell of that."""
         session = scope[0].session
         last = cells.last_number(store, session.key)
-        if self._live is not None and self._live.is_alive and self._number == last:
-            return self._live, ()
-        if self._live is None or not self._live.is_alive:
-            self.close()
-            self._live = self._start()
-        notes = self._restore(store, scope, bindings) if last else ()
-        assert self._live is not None
+        live = self._live
+        if live is not None and live.is_alive and self._number == last:
+            return live, ()
+        self._number = _UNKNOWN
+        live, notes = self._restored(store, scope, bindings, stop) if last else (self._alive(), ())
+        if stop.is_set():
+            raise ReplBusy(f"the Cell was cancelled before it began: session {session.key} was being restored")
         self._number = last
         latest = cells.latest(store, session.key)
         self._variables = latest.variables if latest is not None else ()
-        return self._live, notes
+        return live, notes
 
-    def _restore(
-        self, store: Store, scope: Sequence[ScopePart], bindings: Mapping[str, Binding]
-    ) -> tuple[str, ...]:
-        """Take the saved variables, run the Cells since then again; what to tell of it."""
-        session, told = scope[0].session, known(scope)
+    def _alive(self) -> Repl:
+        """The live one, or a new one."""
+        live = self._live
+        if live is None or not live.is_alive:
+            self.close()
+            live = self._live = self._start()
+        return live
+
+    def _restored(
+        self, store: Store, scope: Sequence[ScopePart], bindings: Mapping[str, Binding], stop: threading.Event
+    ) -> tuple[Repl, tuple[str, ...]]:
+        """Take the saved variables, run the Cells since then again; what to tell of it.
+
+        What ends the process is left out, and all begins anew: it would end the next one as well.
+        """
+        session, told = scope[0].session, known(store, scope)
         saved = cells.checkpoint(store, session.key)
-        lost = self._take(store, told, saved, bindings)
-        again = cells.after(store, session.key, saved.cell if saved else 0)
-        reset = max((number for number, row in enumerate(again) if row.status is CellStatus.RESET), default=-1)
-        failed: list[str] = []
-        for row in again[reset + 1 :]:
-            if row.status in _RERUN and not self._run_again(row, told, bindings):
-                failed.append(f"c{row.number}")
-        self._unsaved_cells = len(again)
-        self._unsaved_seconds = sum(row.seconds for row in again)
-        return _told_restored(saved, [row.number for row in again if row.status in _RERUN], lost, failed)
+        since = cells.after(store, session.key, saved.cell if saved else 0)
+        reset = max((index for index, row in enumerate(since) if row.status is CellStatus.RESET), default=None)
+        if reset is not None:
+            saved, since = None, since[reset + 1 :]
+        since = [row for row in since if row.status is not CellStatus.ENDED]  # they left nothing behind
+        left_out = {row.number: why for row in since if (why := why_not_again(row))}
+        ended = 0
+        while True:
+            live = self._alive()
+            try:
+                lost = _taken(store, live, told, saved, bindings)
+            except ReplGone as error:
+                if saved is None or not saved.file:
+                    raise
+                saved, ended = without_file(saved, str(error)), ended + 1
+                continue
+            again = [row for row in since if row.number not in left_out]
+            failed, deadly = _run_again(live, again, told, bindings, stop)
+            if deadly is None or stop.is_set():
+                break
+            ended += 1
+            tired = again if ended >= _ENDED_AT_MOST else [deadly]
+            left_out.update((row.number, "its process ended") for row in tired)
+        self._unsaved_cells = _MANY_CELLS if ended else len(since)
+        self._unsaved_seconds = sum(row.seconds for row in since)
+        return live, told_restored(saved, [row.number for row in again], left_out, lost, failed)
 
-    def _take(
-        self, store: Store, told: Mapping[str, Any], saved: Checkpoint | None, bindings: Mapping[str, Binding]
-    ) -> tuple[tuple[str, str], ...]:
-        assert self._live is not None
-        if saved is None or not saved.file:
-            self._live.restore(told, (), None, bindings)
-            return saved.unsaved if saved else ()
-        path = store.paths.repl / saved.file
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._live.restore(told, (), None, bindings)
-            return (*saved.unsaved, *((name, f"{str(path)!r} is gone") for name, _at, _length in saved.variables))
-        try:
-            restored = self._live.restore(told, saved.variables, descriptor, bindings)
-        finally:
-            os.close(descriptor)
-        return (*saved.unsaved, *restored.lost)
-
-    def _run_again(self, row: CellRow, session: Mapping[str, Any], bindings: Mapping[str, Binding]) -> bool:
-        """Whether the Cell came to the same end."""
-        if self._live is None or not self._live.is_alive:
-            return False
-        patience = row.seconds * _AGAIN_FACTOR + _AGAIN_SECONDS
-        cell = Cell(number=row.number, code=row.code, timeout_seconds=patience, session=session)
-        outcome = self._live.run(cell, bindings)
-        return outcome.ending is not None and _STATUS[outcome.ending] is row.status
-
-    def _after(self, store: Store, session: SessionRow, row: CellRow, *, is_redacted: bool) -> None:
+    def _after(self, store: Store, session: SessionRow, live: Repl, row: CellRow, *, is_redacted: bool) -> None:
         """Note what the Cell means for the next saving; save at once where it could not be run again alike."""
         self._number, self._variables = row.number, row.variables
         self._unsaved_cells += 1
@@ -270,34 +260,35 @@ class SessionRepl:
         if row.status is CellStatus.ENDED:
             self.close()
         elif row.status is CellStatus.RESET:
-            self._forget(store, session)
+            self._set(store, session, "", (), ())
         elif row.status is CellStatus.INTERRUPTED or is_redacted:
-            self._save(store, session)
+            self._save(store, session, live)
 
-    def _save(self, store: Store, session: SessionRow) -> None:
-        """Save all variables; where there is no room, what was saved before stays."""
-        assert self._live is not None
+    def _save_if_current(self, store: Store, session: SessionRow) -> None:
+        """Save, unless another process has run a Cell since: then its variables are the ones that count."""
+        live = self._live
+        if live is not None and live.is_alive and self._number == cells.last_number(store, session.key):
+            self._save(store, session, live)
+
+    def _save(self, store: Store, session: SessionRow, live: Repl) -> None:
+        """Save all variables; where there is no room, or one ends the process, what was saved before stays."""
         started = time.monotonic()
         name = f"{session.key}-{self._number}.vars"
         path = store.paths.repl / name
         with translated(store.paths):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        saved = None
         try:
-            saved = self._live.save(descriptor)
+            saved = live.save(descriptor)
         except ReplGone:
             self.close()
-            path.unlink(missing_ok=True)
-            return
         finally:
             os.close(descriptor)
-        self._save_seconds = time.monotonic() - started
-        if saved.complaint:
-            path.unlink(missing_ok=True)
-            return
-        self._set(store, session, name, saved.variables, saved.unsaved)
-
-    def _forget(self, store: Store, session: SessionRow) -> None:
-        self._set(store, session, "", (), ())
+            self._save_seconds = time.monotonic() - started
+            if saved is None or saved.complaint:
+                path.unlink(missing_ok=True)
+        if saved is not None and not saved.complaint:
+            self._set(store, session, name, saved.variables, saved.unsaved)
 
     def _set(
         self,
@@ -323,6 +314,46 @@ class SessionRepl:
         self._unsaved_cells, self._unsaved_seconds = 0, 0.0
 
 
+def _taken(
+    store: Store, live: Repl, told: Mapping[str, Any], saved: Checkpoint | None, bindings: Mapping[str, Binding]
+) -> tuple[tuple[str, str], ...]:
+    """Throw the live one's variables away and give it the saved ones; those that are lost, and why."""
+    if saved is None or not saved.file:
+        live.restore(told, (), None, bindings)
+        return saved.unsaved if saved else ()
+    path = store.paths.repl / saved.file
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        live.restore(told, (), None, bindings)
+        return without_file(saved, str(error)).unsaved
+    try:
+        restored = live.restore(told, saved.variables, descriptor, bindings)
+    finally:
+        os.close(descriptor)
+    return (*saved.unsaved, *restored.lost)
+
+
+def _run_again(
+    live: Repl,
+    rows: Sequence[CellRow],
+    told: Mapping[str, Any],
+    bindings: Mapping[str, Binding],
+    stop: threading.Event,
+) -> tuple[list[str], CellRow | None]:
+    """Run the Cells again; Refs of those that came to another end, and the one whose process had to be ended."""
+    failed: list[str] = []
+    for row in rows:
+        patience = row.seconds * _AGAIN_FACTOR + _AGAIN_SECONDS
+        cell = Cell(number=row.number, code=row.code, timeout_seconds=patience, session=told)
+        outcome = live.run(cell, bindings, stop=stop)
+        if outcome.ending is None:
+            return failed, row
+        if STATUS[outcome.ending] is not row.status:
+            failed.append(f"c{row.number}")
+    return failed, None
+
+
 def _check(code: str, timeout_seconds: float) -> None:
     if not MIN_SECONDS <= timeout_seconds <= MAX_SECONDS:
         raise UsageError(
@@ -332,81 +363,9 @@ def _check(code: str, timeout_seconds: float) -> None:
         raise UsageError(
             f"the Cell has {len(code):,} characters, at most {MAX_CODE_CHARS:,} are taken; bring long texts in by load"
         )
-
-
-def _row(session: SessionRow, cell: Cell, outcome: Outcome, before: Variables) -> tuple[CellRow, bool]:
-    """The Cell as the journal keeps it, without secrets; whether its code had any."""
-    code, secrets = redact(cell.code)
-    output, _count = redact(outcome.output)
-    final = "" if outcome.final is None else redact(outcome.final)[0]
-    status = CellStatus.ENDED if outcome.ending is None else _STATUS[outcome.ending]
-    row = CellRow(
-        session_key=session.key,
-        number=cell.number,
-        time=time.time(),
-        seconds=outcome.seconds,
-        code=code,
-        status=status,
-        output=output + final,
-        lost_bytes=outcome.lost_bytes,
-        variables=outcome.variables,
-    )
-    if status is CellStatus.ENDED:
-        row = replace(row, variables=before)
-    return row, secrets > 0
-
-
-def _answer(
-    store: Store, row: CellRow, outcome: Outcome, before: Variables, notes: tuple[str, ...]
-) -> ReplAnswer:
-    ref = f"c{row.number}"
-    most = store.settings.repl_tokens * _CHARS_PER_TOKEN
-    shown = cut(row.output.rstrip("\n"), most, ref)
-    is_cut = len(row.output) > most
-    words = [ref]
-    if row.status not in (CellStatus.OK, CellStatus.ERROR):
-        words.append(row.status)
-    if row.seconds >= 0.1:
-        words.append(f"{row.seconds:.1f} s")
-    if is_cut:
-        words.append(f"{len(row.output):,} characters, cut; whole: read {ref}")
-    if row.lost_bytes:
-        words.append(f"{row.lost_bytes:,} bytes more were printed and not kept")
-    known_before = dict(before)
-    new = [f"{name} ({what})" for name, what in row.variables if known_before.get(name) != what]
-    if new:
-        more = f" and {len(new) - _NEW_VARIABLES} more" if len(new) > _NEW_VARIABLES else ""
-        words.append(f"set {', '.join(one_line(one, 60) for one in new[-_NEW_VARIABLES:])}{more}")
-    return ReplAnswer(
-        ref=ref,
-        status=row.status,
-        output=shown,
-        closing="; ".join(words),
-        output_chars=len(row.output),
-        is_cut=is_cut,
-        seconds=row.seconds,
-        final=None if outcome.final is None else redact(outcome.final)[0],
-        variables=row.variables,
-        notes=notes,
-    )
-
-
-def _told_restored(
-    saved: Checkpoint | None, again: list[int], lost: tuple[tuple[str, str], ...], failed: list[str]
-) -> tuple[str, ...]:
-    """What to tell of a restart."""
-    said: list[str] = []
-    if saved is not None and saved.variables:
-        said.append(f"variables restored as of c{saved.cell}")
-    if again:
-        said.append(f"c{again[0]}{f' to c{again[-1]}' if len(again) > 1 else ''} run again")
-    if failed:
-        said.append(f"came to another end than before: {', '.join(failed[:10])}")
-    if lost:
-        said.append("not restored: " + ", ".join(f"{name} ({one_line(why, 80)})" for name, why in lost[:10]))
-    return ("; ".join(said),) if said else ()
-
-
-def _walls(live: Repl) -> tuple[str, ...]:
-    """A word where the walls are not what they should be."""
-    return tuple(layer for layer in live.layers if layer.startswith("NOT JAILED"))
+    try:
+        code.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the Cell's code has half a character at {error.start:,} ({code[error.start]!r}); write the whole one"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -10,6 +11,9 @@ from typing import Any
 
 from rlm_mcp.sandbox import wire
 from rlm_mcp.sandbox.inside.cell import Runner
+
+_HALF_AN_EXCHANGE = 70
+"""Exit code; ``EX_SOFTWARE`` of ``sysexits.h``."""
 
 
 class HostError(Exception):
@@ -22,16 +26,12 @@ class Mapped:
     """Bytes the host handed over as a descriptor, mapped and never copied."""
 
     def __init__(self, descriptor: int, length: int) -> None:
-        self._descriptor = descriptor
-        self._map: mmap.mmap | bytes = b""
-        self.length = -1
-        self.grow(length)
-
-    def grow(self, length: int) -> None:
-        """The file has grown to so many bytes that count."""
-        if length != self.length:
-            self._map = mmap.mmap(self._descriptor, length, prot=mmap.PROT_READ) if length else b""
-            self.length = length
+        """The descriptor is closed; the map has one of its own."""
+        self.length = length
+        try:
+            self._map: mmap.mmap | bytes = mmap.mmap(descriptor, length, prot=mmap.PROT_READ) if length else b""
+        finally:
+            os.close(descriptor)
 
     @property
     def view(self) -> memoryview:
@@ -41,9 +41,6 @@ class Mapped:
     def text(self, start: int = 0, end: int | None = None) -> str:
         """Bytes ``start`` to ``end`` as text."""
         return str(self.view[start : self.length if end is None else end], "utf-8", "replace")
-
-    def __del__(self) -> None:
-        os.close(self._descriptor)
 
 
 class Host:
@@ -63,18 +60,32 @@ class Host:
 
         Raises:
             HostError: it refused or failed.
+            OSError: there is no descriptor left here for a large answer.
         """
-        value, mapped = self.ask_mapped(name, **arguments)
-        return value if mapped is None else json.loads(bytes(mapped.view))
+        found = self._asked(name, arguments)
+        return json.loads(found.text()) if isinstance(found, Mapped) else found
 
-    def ask_mapped(self, name: str, /, **arguments: Any) -> tuple[Any, Mapped | None]:
-        """Call a host function that may hand over a file; its answer then names the file's ``length``."""
-        message, descriptors = self.runner.calling(lambda: self._exchange(wire.Call(name=name, arguments=arguments)))
+    def file(self, name: str, /, **arguments: Any) -> Mapped:
+        """Call a host function that hands over a file; raises as :meth:`ask` does."""
+        found = self._asked(name, arguments)
+        assert isinstance(found, Mapped)
+        return found
+
+    def _asked(self, name: str, arguments: dict[str, Any]) -> Any:
+        frame = wire.framed(wire.Call(name=name, arguments=arguments))
+        message, descriptors = self.runner.calling(lambda: self._exchange(frame))
         if isinstance(message, wire.Failure):
             raise HostError(message.message)
-        value = message.value
-        return value, Mapped(descriptors[0], value["length"]) if descriptors else None
+        assert isinstance(message, wire.Value)
+        if message.file_bytes < 0:
+            return message.value
+        if not descriptors:
+            raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}; del some documents or views of texts")
+        return Mapped(descriptors[0], message.file_bytes)
 
-    def _exchange(self, call: wire.Call) -> tuple[wire.FromHost, tuple[int, ...]]:
-        wire.send(self._end, call)
-        return self.receive()
+    def _exchange(self, frame: bytes) -> tuple[wire.FromHost, tuple[int, ...]]:
+        try:
+            wire.send_framed(self._end, frame)
+            return self.receive()
+        except BaseException:  # half an exchange cannot be taken up again: better no child than a confused one
+            os._exit(_HALF_AN_EXCHANGE)

@@ -12,29 +12,24 @@ import linecache
 import os
 import signal
 import sys
-import traceback
 import types
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NoReturn, TypeVar
 
+from rlm_mcp.sandbox.inside.telling import cut, displayed, explained, is_imported, kind_of, one_line_of, own_attributes
 from rlm_mcp.sandbox.wire import Done, Ending
 
 _FLUSH_CHARS = 8_192
 _WORD_CHARS = 16_000
-ROOM_FOR_A_WORD = 4 * _WORD_CHARS + 8
+ROOM_FOR_A_WORD = 4 * _WORD_CHARS + 200
 """Bytes kept for the runner's own word behind the limit."""
-_VALUE_CHARS = 1_000_000
-"""A last expression's value is shown up to here; a longer one is worth a variable."""
 _NUDGE_SECONDS = 0.05
 """A Cell that swallows its time-out is told again this often, until the host ends it."""
-_FRAMES = 12
 _VARIABLES = 200
 _NAME_CHARS = 100
-_MEMORY_HINT = "(The Repl's limit of main storage; work on parts, and del what is no longer needed.)"
-_JAIL_HINT = (
-    "(The Jail has no network, no processes, no threads and no files but the repository, read-only; "
-    "use session, repo, docs.)"
-)
+_ROOM_FRAMES = 60
+"""Calls that an exchange with the host takes, with room to spare."""
+T = TypeVar("T")
 
 
 class OutputTooLong(Exception):
@@ -49,6 +44,12 @@ class CellTimeout(BaseException):
     __module__ = "builtins"
 
 
+_TOLD = {
+    CellTimeout: "the Cell ran into its time limit; what it assigned until then is kept",
+    KeyboardInterrupt: "the Cell was interrupted; what it assigned until then is kept",
+}
+
+
 class _Final(BaseException):
     """FINAL was called."""
 
@@ -60,17 +61,21 @@ class _Reset(BaseException):
 class Output(io.TextIOBase):
     """Standard output and error of a Cell: written through to the host's file, up to a limit."""
 
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
     def __init__(self, descriptor: int, limit_bytes: int) -> None:
         self._descriptor = descriptor
         self._limit_bytes = limit_bytes
         self._waiting: list[str] = []
         self._waiting_chars = 0
+        self._last = "\n"
         self.written_bytes = 0
         self.lost_bytes = 0
 
     def begin(self) -> None:
         """A new Cell."""
-        self._waiting, self._waiting_chars = [], 0
+        self._waiting, self._waiting_chars, self._last = [], 0, "\n"
         self.written_bytes = self.lost_bytes = 0
 
     def writable(self) -> bool:
@@ -93,21 +98,23 @@ class Output(io.TextIOBase):
 
     def flush(self) -> None:
         """Write what waits; raises as :meth:`write` does."""
-        self._put(self._limit_bytes - self.written_bytes)
+        self.put(self._limit_bytes - self.written_bytes)
         if self.lost_bytes:
             raise OutputTooLong(
                 f"the Cell printed more than {self._limit_bytes:,} bytes; put it into a variable and show a part"
             )
 
-    def tell(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """The runner's own closing word, on lines of its own; there is always room for it."""
-        begins = self.written_bytes == 0 and not self._waiting
-        self._waiting.append(("" if begins else "\n") + text[:_WORD_CHARS] + "\n")
-        self._put(self._limit_bytes + ROOM_FOR_A_WORD - self.written_bytes)
+        last = self._waiting[-1] if self._waiting else self._last
+        self._waiting.append(("" if last.endswith("\n") else "\n") + cut(text, _WORD_CHARS) + "\n")
+        self.put(self._limit_bytes + ROOM_FOR_A_WORD - self.written_bytes)
 
-    def _put(self, room_bytes: int) -> None:
-        raw = "".join(self._waiting).encode("utf-8", "backslashreplace")
-        self._waiting, self._waiting_chars = [], 0
+    def put(self, room_bytes: int) -> None:
+        """Write what waits, as much of it as there is room for."""
+        text = "".join(self._waiting)
+        raw = text.encode("utf-8", "backslashreplace")
+        self._waiting, self._waiting_chars, self._last = [], 0, text[-1:] or self._last
         view = memoryview(raw)[: max(0, room_bytes)]
         self.lost_bytes += len(raw) - len(view)
         while view:
@@ -117,18 +124,29 @@ class Output(io.TextIOBase):
 
 
 class Runner:
-    """The namespace, and what runs in it."""
+    """The namespace, and what runs in it.
+
+    Signals raise only within :meth:`limited`: wherever they come, none is ever raised in the child's own loop.
+    """
 
     def __init__(self, output: Output) -> None:
         self.output = output
+        self.cell = 0
+        """Number of the Cell that runs, or ran last."""
         self.module = types.ModuleType("__main__")
         self.given: dict[str, Any] = {}
         self._lazy: dict[str, Callable[[], Any]] = {}
-        self._is_armed = False
-        self._is_calling = False
-        self._pending: type[BaseException] | None = None
-        self._final: str | None = None
         self._stale: set[str] = set()
+        self._told: type[BaseException] | None = None
+        """What whoever runs has been told to stop by."""
+        self._is_heard = False
+        """It has stopped, and is not to be told again."""
+        self._is_whole = False
+        """What happens now is not to be broken off."""
+        self._final: str | None = None
+        self._variables: tuple[tuple[str, str], ...] = ()
+        self._recursion = sys.getrecursionlimit()
+        self._listen()
 
     @property
     def namespace(self) -> dict[str, Any]:
@@ -157,36 +175,79 @@ class Runner:
         return {
             name: value
             for name, value in self.namespace.items()
-            if isinstance(name, str)
-            and not name.startswith("_")
-            and not (name in self.given and value is self.given[name])
+            if _is_a_name(name) and not (name in self.given and value is self.given[name])
         }
 
     def run(self, number: int, code: str, timeout_seconds: float) -> Done:
         """Run a Cell to its end, whatever it is."""
+        self.cell = number
         self.output.begin()
-        self._final, self._pending, self._is_calling = None, None, False
+        self._final, self._variables = None, ()
         sys.stdout = sys.stderr = self.output
-        signal.signal(signal.SIGALRM, self._on_alarm)
-        signal.signal(signal.SIGINT, self._on_interrupt)
-        ending = Ending.INTERRUPTED
         try:
-            self._is_armed = True
-            signal.setitimer(signal.ITIMER_REAL, timeout_seconds, _NUDGE_SECONDS)
-            ending = self._ended(number, code)
-            self._is_armed = False
-        except (CellTimeout, KeyboardInterrupt) as error:
-            self._is_armed = False
-            self.output.tell(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-        finally:
-            self._is_armed = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            ending = self.limited(lambda: self._ended(number, code), timeout_seconds)
+        except BaseException as error:  # noqa: BLE001  # the Cell executor: also what telling of it may raise
+            self._tidy()
+            self.output.say(one_line_of(error))
+            ending = Ending.INTERRUPTED if isinstance(error, CellTimeout | KeyboardInterrupt) else Ending.ERROR
         return self._done(ending)
 
-    def _ended(self, number: int, code: str) -> Ending:
-        name = f"<cell {number}>"
+    def limited(self, work: Callable[[], T], seconds: float) -> T:
+        """Run Cells' code: past its time, or on an interrupt, ``CellTimeout`` or ``KeyboardInterrupt`` is raised in it.
+
+        Raises:
+            BaseException: whatever the work raises.
+        """
+        self._told, self._is_heard, self._is_whole = None, False, False
+        self._listen()
         try:
-            self._execute(code, name)
+            signal.setitimer(signal.ITIMER_REAL, seconds, _NUDGE_SECONDS)
+            return _within(work)
+        finally:
+            self._listen()
+
+    def _listen(self) -> None:
+        """Have all signals come here, whatever a Cell has set."""
+        signal.signal(signal.SIGALRM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def _on_signal(self, number: int, frame: types.FrameType | None) -> None:
+        """Raise in what runs, if anything does; what must not be broken off is told behind it."""
+        if self._told is None:
+            self._told = CellTimeout if number == signal.SIGALRM else KeyboardInterrupt
+        if not self._is_heard and not self._is_whole and _is_within(frame):
+            raise self._told(_TOLD[self._told])
+
+    def calling(self, exchange: Callable[[], T]) -> T:
+        """Run ``exchange`` with the host, which half done could not be taken up again, to its end.
+
+        A signal meanwhile is raised behind it. There is always room in the stack for it, or none is asked of the host.
+        """
+        limit = sys.getrecursionlimit()
+        _has_room()
+        self._is_whole = True
+        try:
+            sys.setrecursionlimit(limit + _ROOM_FRAMES)
+            return exchange()
+        finally:
+            sys.setrecursionlimit(limit)
+            self._is_whole = False
+            if self._told is not None and not self._is_heard:
+                raise self._told(_TOLD[self._told])
+
+    def _ended(self, number: int, code: str) -> Ending:
+        ending = self._stopped(number, code)
+        self._is_heard = True
+        self._tidy()
+        self._variables = self._told_variables()
+        return ending
+
+    def _stopped(self, number: int, code: str) -> Ending:
+        try:
+            self._execute(code, f"<cell {number}>")
             self.output.flush()
         except _Final:
             return Ending.FINAL
@@ -194,14 +255,14 @@ class Runner:
             self.clear()
             return Ending.RESET
         except (CellTimeout, KeyboardInterrupt) as error:
-            self._is_armed = False
-            self.output.tell(_explained(error))
+            self._is_heard = True
+            self.output.say(explained(error))
             return Ending.INTERRUPTED
         except SystemExit as error:
-            self.output.tell(f"SystemExit: {error.code} (a Cell need not exit; its variables are kept)")
+            self.output.say(f"SystemExit: {error.code} (a Cell need not exit; its variables are kept)")
             return Ending.ERROR
         except BaseException as error:  # noqa: BLE001  # the Cell executor: whatever the code raised is its answer
-            self.output.tell(_explained(error))
+            self.output.say(explained(error))
             return Ending.ERROR
         return Ending.OK if self._final is None else Ending.FINAL
 
@@ -210,8 +271,8 @@ class Runner:
         tree = ast.parse(code, name)
         last = tree.body[-1] if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         body = ast.Module(body=tree.body[:-1] if last is not None else tree.body, type_ignores=[])
-        compiled = compile(body, name, "exec")
-        value_of = None if last is None else compile(ast.Expression(last.value), name, "eval")
+        compiled = compile(body, name, "exec", dont_inherit=True)
+        value_of = None if last is None else compile(ast.Expression(last.value), name, "eval", dont_inherit=True)
         self._make_lazy(_names(compiled) | (_names(value_of) if value_of is not None else set()))
         exec(compiled, self.namespace)  # noqa: S102  # this is what the Jail is for
         value = None if value_of is None else eval(value_of, self.namespace)  # noqa: S307  # as above
@@ -220,13 +281,12 @@ class Runner:
 
     def _make_lazy(self, names: set[str]) -> None:
         """Make the lazy names that the code uses, unless a Cell has made them its own; and anew where they are stale."""
-        wanted = names & self._lazy.keys()
-        if self._stale:
-            functions = [value for value in self.namespace.values() if isinstance(value, types.FunctionType)]
-            wanted |= self._stale & set().union(*(_names(function.__code__) for function in functions))
+        unmade = {name for name in self._lazy if name not in self.given or name in self._stale}
+        wanted = unmade & names
+        if unmade - wanted:
+            wanted |= unmade & set().union(*(_names(code) for code in _codes(self.namespace.values())))
         for name in wanted:
-            is_ours = name not in self.namespace or self.namespace[name] is self.given.get(name)
-            if is_ours and (name not in self.given or name in self._stale):
+            if name not in self.namespace or self.namespace[name] is self.given.get(name):
                 self.namespace[name] = self.given[name] = self._lazy[name]()
             self._stale.discard(name)
 
@@ -236,60 +296,64 @@ class Runner:
 
     def final(self, value: object) -> NoReturn:
         """End the Cell with this value as the answer."""
-        self._final = value if isinstance(value, str) else displayed(value)
+        self._final = str.__str__(value) if isinstance(value, str) else displayed(value)
         raise _Final
 
     def _final_var(self, name: str) -> NoReturn:
         """End the Cell with the value of the variable of that name as the answer."""
-        if not isinstance(name, str) or name not in self.namespace:
+        if name not in self.namespace:
             raise NameError(f"FINAL_VAR: there is no variable {name!r}")
         self.final(self.namespace[name])
 
-    def calling(self, exchange: Callable[[], Any]) -> Any:
-        """Run ``exchange`` with the host to its end; a time-out or interrupt meanwhile is raised after it."""
-        self._is_calling = True
-        try:
-            return exchange()
-        finally:
-            self._is_calling = False
-            pending, self._pending = self._pending, None
-            if pending is not None:
-                raise pending("while a host function was asked")
-
-    def _on_alarm(self, _signal: int, _frame: types.FrameType | None) -> None:
-        self._told(CellTimeout, "the Cell ran into its time limit; what it assigned until then is kept")
-
-    def _on_interrupt(self, _signal: int, _frame: types.FrameType | None) -> None:
-        self._told(KeyboardInterrupt, "the Cell was interrupted; what it assigned until then is kept")
-
-    def _told(self, kind: type[BaseException], message: str) -> None:
-        if self._is_calling:
-            self._pending = kind
-        elif self._is_armed:
-            raise kind(message)
+    def _tidy(self) -> None:
+        """Undo what one Cell may set in the interpreter and what would break the next."""
+        sys.settrace(None)
+        sys.setprofile(None)
+        if sys.getrecursionlimit() < self._recursion:
+            sys.setrecursionlimit(self._recursion)
 
     def _done(self, ending: Ending) -> Done:
         start = -1
-        if ending is Ending.FINAL and self._final is not None:
-            start = self.output.written_bytes
-            try:
+        try:
+            self.output.flush()
+            if ending is Ending.FINAL and self._final is not None:
+                start = self.output.written_bytes
                 self.output.write(self._final)
                 self.output.flush()
-            except OutputTooLong as error:
-                self.output.tell(f"FINAL: {error}")
+        except OutputTooLong as error:
+            if ending is Ending.FINAL:
+                self.output.say(f"OutputTooLong: FINAL: {error}")
                 ending, start = Ending.ERROR, -1
         return Done(
             ending=ending,
             written_bytes=self.output.written_bytes,
             lost_bytes=self.output.lost_bytes,
             final_start=start,
-            variables=self._told_variables(),
+            variables=self._variables,
         )
 
     def _told_variables(self) -> tuple[tuple[str, str], ...]:
         """The latest variables; what was only imported is not told."""
-        found = [(name, value) for name, value in self.variables().items() if not _is_imported(value)]
-        return tuple((name[:_NAME_CHARS], kind_of(value)) for name, value in found[-_VARIABLES:])
+        found = [(name, value) for name, value in self.variables().items() if not is_imported(value)]
+        return tuple((name, kind_of(value)) for name, value in found[-_VARIABLES:])
+
+
+def _within(work: Callable[[], T]) -> T:
+    """Stands in the stack wherever a signal may raise."""
+    return work()
+
+
+def _is_within(frame: types.FrameType | None) -> bool:
+    if frame is not None and frame.f_code is Output.put.__code__:
+        return False  # or text would be lost or doubled; the next nudge comes soon
+    while frame is not None and frame.f_code is not _within.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _has_room() -> None:
+    """Raise RecursionError here where there is no room for a few calls more."""
+    (lambda: (lambda: None)())()
 
 
 def _reset() -> NoReturn:
@@ -297,11 +361,22 @@ def _reset() -> NoReturn:
     raise _Reset
 
 
-def _is_imported(value: object) -> bool:
-    """A module, or a class or function that no Cell made."""
-    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
-        return value.__module__ != "__main__"
-    return isinstance(value, types.ModuleType)
+def _is_a_name(name: object) -> bool:
+    """Whether a global of that name is a variable: Cells may set any key."""
+    return type(name) is str and len(name) <= _NAME_CHARS and name.isidentifier() and not name.startswith("_")
+
+
+def _codes(values: Iterable[object]) -> Iterator[types.CodeType]:
+    """Code of the functions and classes that Cells have made."""
+    for value in values:
+        if type(value) is types.FunctionType and value.__module__ == "__main__":
+            yield value.__code__
+        elif type(value) is staticmethod or type(value) is classmethod:
+            yield from _codes((value.__func__,))
+        elif type(value) is property:
+            yield from _codes((value.fget, value.fset))
+        elif issubclass(type(value), type) and not is_imported(value):
+            yield from _codes(list(own_attributes(value).values()))
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -311,48 +386,3 @@ def _names(code: types.CodeType) -> set[str]:
         if isinstance(constant, types.CodeType):
             found |= _names(constant)
     return found
-
-
-def displayed(value: object) -> str:
-    """A value as a person would have it: text of several lines as it is, all else by ``repr``; cut where endless."""
-    text = value if isinstance(value, str) and "\n" in value else repr(value)
-    if len(text) <= _VALUE_CHARS:
-        return text
-    half = _VALUE_CHARS // 2
-    return f"{text[:half]}\n... {len(text) - 2 * half:,} of {len(text):,} characters left out ...\n{text[-half:]}"
-
-
-def kind_of(value: object) -> str:
-    """What a variable is, in a few words: ``list, 1,200``."""
-    name = "list" if isinstance(value, list) else type(value).__name__[:60]
-    if isinstance(value, str):
-        return f"{name}, {len(value):,} characters"
-    if isinstance(value, list | tuple | dict | set | frozenset | bytes | bytearray):
-        return f"{name}, {len(value):,}"
-    if isinstance(value, bool | int | float):
-        text = repr(value) if not isinstance(value, int) or value.bit_length() < 200 else "long"
-        return f"{name}, {text}"
-    return name
-
-
-def _explained(error: BaseException) -> str:
-    """The traceback without frames that are not a Cell's."""
-    try:
-        told = traceback.TracebackException.from_exception(error, compact=True)
-    except (MemoryError, RecursionError):
-        return f"{type(error).__name__}: {error}"
-    _keep_cells(told, depth=0)
-    lines = "".join(told.format(chain=True)).rstrip("\n")
-    if isinstance(error, MemoryError):
-        return f"{lines}\n{_MEMORY_HINT}"
-    return f"{lines}\n{_JAIL_HINT}" if isinstance(error, PermissionError | ChildProcessError) else lines
-
-
-def _keep_cells(told: traceback.TracebackException, depth: int) -> None:
-    frames = [frame for frame in told.stack if frame.filename.startswith("<cell ")]
-    if len(frames) > _FRAMES:
-        frames = frames[: _FRAMES // 4] + frames[-_FRAMES * 3 // 4 :]
-    told.stack = traceback.StackSummary.from_list(frames)
-    for further in (told.__cause__, told.__context__):
-        if further is not None and depth < 5:
-            _keep_cells(further, depth + 1)

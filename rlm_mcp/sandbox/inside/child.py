@@ -1,14 +1,13 @@
 """What runs in the Jail: takes frames from the host, one at a time, until the host closes the socket.
 
-Started as ``child <descriptor of the socket>``. Everything is imported before the first frame; that one says how to lock
-down, and nothing of a Cell runs before it is done.
+``jail.START`` calls :func:`main`. Everything is imported before the first frame; that one says how to lock down, and
+nothing of a Cell runs before it is done.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import sys
 from typing import Any
 
 from rlm_mcp.sandbox import wire
@@ -37,11 +36,14 @@ def main(descriptor: int) -> None:
     host = Host(end, runner)
     seen = Seen(host, repo=setting_up.repo, bindings=frozenset(setting_up.bindings))
     runner.give(seen.names(), seen.lazy())
-    saving.begin(runner.namespace, seen)
+    saving.begin(runner, seen)
     wire.send(end, wire.Ready(layers=tuple(layers)))
-    while True:
-        message, descriptors = host.receive()
-        wire.send(end, _answer(runner, seen, message, descriptors))
+    try:
+        while True:
+            message, descriptors = host.receive()
+            wire.send(end, _answer(runner, seen, message, descriptors))
+    except wire.WireBroken:
+        os._exit(0)  # the host is gone; what Cells have registered to run at the end is not run
 
 
 def _answer(runner: Runner, seen: Seen, message: wire.FromHost, descriptors: tuple[int, ...]) -> wire.FromChild:
@@ -63,10 +65,3 @@ def _answer(runner: Runner, seen: Seen, message: wire.FromHost, descriptors: tup
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
-
-
-if __name__ == "__main__":
-    try:
-        main(int(sys.argv[1]))
-    except wire.WireBroken:
-        os._exit(0)  # the host is gone

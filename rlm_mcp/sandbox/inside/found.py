@@ -70,6 +70,41 @@ class Match:
         return f"{one_line(self.line, 240)}  {self.ref}"
 
 
+class Answer:
+    """What a search found: ``text`` as the tool shows it, ``hits`` (each with ref, kind, turn, text), ``total``."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.text: str = found["text"]
+        self.total: int = found["total"]
+        self.hits: list[Hit] = Lines(Hit(hit) for hit in found["hits"])
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class Hit:
+    """One place a search found: ref, kind, turn, text, time."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.ref: str = fields["ref"]
+        self.kind: str = fields["kind"]
+        self.turn: int = fields["turn"]
+        self.text: str = fields["text"]
+        self.time: float | None = fields["time"]
+
+    def __repr__(self) -> str:
+        return f"{self.kind} t{self.turn}  {one_line(self.text, 200)}  {self.ref}"
+
+
 def matches(pattern: str, text: str, flags: int = 0) -> Iterator[tuple[int, int, str, str | tuple[str, ...]]]:
     """Start and end in bytes of UTF-8, the line, and what matched (its groups, where it has any), for every match."""
     at_char = at_byte = 0
@@ -121,4 +156,3 @@ def parse_time(when: object) -> float:
     if isinstance(when, datetime):
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     raise ValueError(f"{when!r} is no time; write '2026-11-22T09:00', a datetime or seconds since the epoch")
-

@@ -1,26 +1,34 @@
 """Variables as pickles, so that they outlive the child: written and read inside the Jail alone.
 
 All variables go through one Pickler, so that what two of them share is still shared afterwards; each has a place of its
-own in the file, so that one that cannot be saved costs no other. cloudpickle takes functions and classes made in Cells
+own in the file, so that one that cannot be saved or restored costs no other but those that share something with it. cloudpickle takes functions and classes made in Cells
 by value; here their globals are the namespace itself, before and after.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import pickle
 import types
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import cloudpickle
 
+from rlm_mcp.sandbox.inside.cell import CellTimeout
+from rlm_mcp.sandbox.inside.telling import clean
 from rlm_mcp.sandbox.wire import Restored, Saved
 
+_PROTOCOL = 3
+"""The last whose pickles name each place of their memo, so that one can be left out when they are read."""
+_SECONDS = 10.0
+"""For one variable."""
+_VARIABLES = 9_000
+_UNSAVED = 200
+"""Named of those that cannot be saved or restored."""
 _WHY_CHARS = 300
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _BUFFER_BYTES = 1 << 20
 
 
@@ -34,20 +42,55 @@ class Given(Protocol):
         """What has that name."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Place:
-    """Where variables come from and go to: one a process, because what a pickle calls has no other way to know it."""
+class Place(Protocol):
+    """Where variables come from and go to."""
 
-    namespace: dict[str, Any] = field(default_factory=dict)
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """Their globals."""
+
+    def limited(self, work: Callable[[], object], seconds: float) -> object:
+        """Run what Cells have made; raises past its time."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Known:
+    """One a process, because what a pickle calls has no other way to know it."""
+
+    place: Place | None = None
     given: Given | None = None
 
 
-_PLACE = _Place()
+_KNOWN = _Known()
 
 
-def begin(namespace: dict[str, Any], given: Given) -> None:
+def begin(place: Place, given: Given) -> None:
     """Whose variables are saved and restored."""
-    _PLACE.namespace, _PLACE.given = namespace, given
+    _KNOWN.place, _KNOWN.given = place, given
+
+
+def _namespace() -> dict[str, Any]:
+    assert _KNOWN.place is not None
+    return _KNOWN.place.namespace
+
+
+def _tried(work: Callable[[], object]) -> str:
+    """Why the work, which may run any code of Cells, failed; empty where it did not."""
+    assert _KNOWN.place is not None
+    try:
+        _KNOWN.place.limited(work, _SECONDS)
+    except CellTimeout:
+        return f"it took longer than {_SECONDS:g} s"
+    except BaseException as error:  # noqa: BLE001  # the Cell executor: whatever a value's own pickling raises
+        return _why(error)
+    return ""
+
+
+def _why(error: BaseException) -> str:
+    try:
+        return clean(f"{type(error).__name__}: {error}"[:_WHY_CHARS])
+    except BaseException:  # noqa: BLE001  # as above: an exception's own text
+        return "it raised what cannot be told"
 
 
 class _Named:
@@ -61,8 +104,8 @@ class _Named:
 
 
 def _named(name: str) -> object:
-    assert _PLACE.given is not None
-    return _PLACE.given.named(name)
+    assert _KNOWN.given is not None
+    return _KNOWN.given.named(name)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships no types
@@ -70,7 +113,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships 
 
     def reducer_override(self, value: Any) -> Any:
         """See ``pickle.Pickler``; asked for every value but those of the built-in types."""
-        if type(value) is types.FunctionType and value.__globals__ is _PLACE.namespace:
+        if type(value) is types.FunctionType and value.__globals__ is _namespace():
             filled = (
                 tuple(_contents(cell) for cell in value.__closure__ or ()),
                 value.__defaults__,
@@ -78,6 +121,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships 
                 value.__dict__,
                 value.__annotations__,
                 value.__qualname__,
+                value.__module__,
                 value.__doc__,
             )
             return _function, (value.__code__, value.__name__), filled, None, None, _fill
@@ -86,13 +130,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships 
 
 
 def _name_of(value: object) -> str:
-    return _PLACE.given.name_of(value) if _PLACE.given is not None else ""
+    assert _KNOWN.given is not None
+    return _KNOWN.given.name_of(value)
 
 
 def _function(code: types.CodeType, name: str) -> types.FunctionType:
     """A function whose globals are the namespace; its closure is still empty."""
     cells = tuple(types.CellType() for _name in code.co_freevars)
-    return types.FunctionType(code, _PLACE.namespace, name, None, cells)
+    return types.FunctionType(code, _namespace(), name, None, cells)
 
 
 def _contents(cell: types.CellType) -> tuple[Any, ...]:
@@ -105,7 +150,7 @@ def _contents(cell: types.CellType) -> tuple[Any, ...]:
 
 def _fill(function: types.FunctionType, filled: tuple[Any, ...]) -> None:
     """The rest of a function, once it is there to be referred to."""
-    contents, defaults, keyword_defaults, attributes, annotations, qualname, doc = filled
+    contents, defaults, keyword_defaults, attributes, annotations, qualname, module, doc = filled
     for cell, content in zip(function.__closure__ or (), contents, strict=True):
         if content:
             cell.cell_contents = content[0]
@@ -114,57 +159,107 @@ def _fill(function: types.FunctionType, filled: tuple[Any, ...]) -> None:
     function.__dict__.update(attributes)
     function.__annotations__ = annotations
     function.__qualname__ = qualname
+    function.__module__ = module
     function.__doc__ = doc
+
+
+class _Sink:
+    """Where pickles go: a file, or nowhere."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+        self.written_bytes = 0
+        self.error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """Take bytes, or anything that holds some."""
+        view = memoryview(content).cast("B")
+        count = len(view)
+        while view and self._descriptor is not None:
+            try:
+                written = os.write(self._descriptor, view)
+            except OSError as error:
+                self.error = error
+                raise
+            view = view[written:]
+        self.written_bytes += count
+        return count
 
 
 def save(descriptor: int, variables: Mapping[str, Any]) -> Saved:
     """Pickle the variables into the file; those that cannot be are named with the reason."""
+    wanted = dict(list(variables.items())[-_VARIABLES:])
     unsaved: dict[str, str] = {}
     while True:
-        try:
-            places, failed = _saved(descriptor, variables, unsaved)
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise
-            return Saved(variables=(), unsaved=(), complaint=str(error))
-        if not failed:
-            return Saved(variables=tuple(places), unsaved=tuple(unsaved.items()))
+        sink = _Sink(descriptor)
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        places, failed = _saved(sink, {name: wanted[name] for name in wanted if name not in unsaved})
+        if sink.error is not None:
+            return Saved(variables=(), unsaved=(), complaint=str(sink.error)[:_WHY_CHARS])
         unsaved.update(failed)
+        if not failed:
+            return Saved(variables=tuple(places), unsaved=_named_at_most(unsaved, len(variables) - len(wanted)))
 
 
-def _saved(
-    descriptor: int, variables: Mapping[str, Any], skipped: Mapping[str, str]
-) -> tuple[list[tuple[str, int, int]], dict[str, str]]:
-    """Places of the variables; or the one that failed and why, after which the Pickler is of no more use."""
-    os.ftruncate(descriptor, 0)
-    os.lseek(descriptor, 0, os.SEEK_SET)
+def _saved(sink: _Sink, variables: Mapping[str, Any]) -> tuple[list[tuple[str, int, int]], dict[str, str]]:
+    """Places of the variables; or those that cannot be saved, with the reason.
+
+    What a failed one has in common with others is lost with it, so that all has to be written again without it.
+    """
     places: list[tuple[str, int, int]] = []
-    with open(descriptor, "wb", buffering=_BUFFER_BYTES, closefd=False) as file:
-        pickler = _Pickler(file, protocol=pickle.HIGHEST_PROTOCOL)
-        for name, value in variables.items():
-            if name in skipped:
-                continue
-            start = file.tell()
-            given = _name_of(value)
-            try:
-                pickler.dump(_Named(given) if given else value)
-            except Exception as error:  # noqa: BLE001  # whatever a value's own pickling raises
-                if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                    raise
-                return [], {name: f"{type(error).__name__}: {error}"[:_WHY_CHARS]}
-            places.append((name, start, file.tell() - start))
-    return places, {}
+    failed: dict[str, str] = {}
+    pickler = _Pickler(sink, protocol=_PROTOCOL)
+    for name, value in variables.items():
+        start = sink.written_bytes
+        why = _tried(partial(_dump, pickler, value))
+        if sink.error is not None:
+            break
+        if why:
+            failed[name] = why
+            pickler = _Pickler(_Sink(None), protocol=_PROTOCOL)  # the rest is only tried
+        elif not failed:
+            places.append((name, start, sink.written_bytes - start))
+    return places, failed
+
+
+def _dump(pickler: _Pickler, value: object) -> None:
+    given = _name_of(value)
+    pickler.dump(_Named(given) if given else value)
+
+
+def _named_at_most(unsaved: Mapping[str, str], more: int) -> tuple[tuple[str, str], ...]:
+    """The first of them, and a word on the rest."""
+    named = tuple(unsaved.items())
+    left_out = len(named) - len(named[:_UNSAVED]) + more
+    return (*named[:_UNSAVED], *([("...", f"{left_out:,} variables more")] if left_out else []))
 
 
 def restore(descriptor: int, places: list[tuple[str, int, int]]) -> Restored:
-    """Put the saved variables into the namespace; those that cannot be are named with the reason."""
+    """Put the saved variables into the namespace; those that cannot be are named with the reason.
+
+    One that fails may leave half-made things behind, so all is read again without it; what shares something with it
+    then fails as well.
+    """
     lost: dict[str, str] = {}
+    while True:
+        failed = _restored(descriptor, [place for place in places if place[0] not in lost])
+        if not failed:
+            return Restored(lost=_named_at_most(lost, 0))
+        lost.update(failed)
+
+
+def _restored(descriptor: int, places: list[tuple[str, int, int]]) -> dict[str, str]:
+    """The first that cannot be restored, and why."""
     with open(descriptor, "rb", buffering=_BUFFER_BYTES, closefd=False) as file:
         unpickler = pickle.Unpickler(file)
         for name, start, _length in places:
             file.seek(start)
-            try:
-                _PLACE.namespace[name] = unpickler.load()
-            except Exception as error:  # noqa: BLE001  # whatever a value's own unpickling raises
-                lost[name] = f"{type(error).__name__}: {error}"[:_WHY_CHARS]
-    return Restored(lost=tuple(lost.items()))
+            why = _tried(partial(_load, unpickler, name))
+            if why:
+                return {name: why}
+    return {}
+
+
+def _load(unpickler: pickle.Unpickler, name: str) -> None:
+    _namespace()[name] = unpickler.load()

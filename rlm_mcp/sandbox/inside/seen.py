@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rlm_mcp.sandbox.inside.asking import Host, HostError, Mapped
-from rlm_mcp.sandbox.inside.cell import displayed
-from rlm_mcp.sandbox.inside.found import Counted, Lines, Match, matches, one_line, parse_time
-from rlm_mcp.sandbox.inside.session import Answer, Session
+from rlm_mcp.sandbox.inside.found import Answer, Counted, Lines, Match, matches, one_line, parse_time
+from rlm_mcp.sandbox.inside.session import Session
+from rlm_mcp.sandbox.inside.telling import cut, displayed
 
 _SHOW_CHARS = 4_000
 _SUB_LMS = ("llm_query", "llm_query_batched", "llm_map", "rlm_query", "rlm_query_batched")
@@ -110,20 +110,21 @@ class Document:
     def raw(self) -> memoryview:
         """Its text as UTF-8, mapped."""
         if self._mapped is None:
-            _value, self._mapped = self._host.ask_mapped("document", sha256=self.sha256)
-            assert self._mapped is not None
+            self._mapped = self._host.file("document", sha256=self.sha256)
         return self._mapped.view
 
     @property
     def text(self) -> str:
         """All of it."""
         if self._text is None:
-            self._text = str(self.raw, "utf-8", "replace")
+            self._text = (self._mapped or self._host.file("document", sha256=self.sha256)).text()
         return self._text
 
     def grep(self, pattern: str, flags: int = 0) -> list[Match]:
         """Every match: .ref, .line, .found."""
-        return Lines(Match(f"{self.ref}:{a}-{b}", line, found) for a, b, line, found in matches(pattern, self.text, flags))
+        return Lines(
+            Match(f"{self.ref}:{a}-{b}", line, found) for a, b, line, found in matches(pattern, self.text, flags)
+        )
 
     def __getitem__(self, place: Any) -> str:
         return self.text[place]
@@ -150,14 +151,25 @@ class Docs(Mapping[str, Any]):
     def __init__(self, host: Host) -> None:
         self._host = host
         self._known: dict[str, Document] = {}
+        self._cell = -1
 
     def _all(self) -> dict[str, Document]:
-        rows = self._host.ask("documents")
-        known = {(document.name, document.sha256): document for document in self._known.values()}
-        self._known = {
-            row["name"]: known.get((row["name"], row["sha256"])) or Document(self._host, row) for row in rows
-        }
+        """As the host knows them now; asked once in a Cell."""
+        if self._cell != self._host.runner.cell:
+            rows = self._host.ask("documents")
+            known = {(document.name, document.sha256): document for document in self._known.values()}
+            self._known = {
+                row["name"]: known.get((row["name"], row["sha256"])) or Document(self._host, row) for row in rows
+            }
+            self._cell = self._host.runner.cell
         return self._known
+
+    def exactly(self, sha256: str, name: str) -> Document:
+        """The document of that name, if it still has that content."""
+        found = self._all().get(name)
+        if found is None or found.sha256 != sha256:
+            raise KeyError(f"document {name!r} is not loaded any more, or is another now")
+        return found
 
     def search(self, query: str, **filters: Any) -> Answer:
         """As the tool ``search`` over the documents."""
@@ -169,7 +181,9 @@ class Docs(Mapping[str, Any]):
             return found[name]
         below = [document for key, document in found.items() if key.startswith(f"{name.rstrip('/')}/")]
         if not below:
-            raise KeyError(f"no document {name!r}; there are: {', '.join(list(found)[:20]) or 'none, the tool load brings some'}")
+            raise KeyError(
+                f"no document {name!r}; there are: {', '.join(list(found)[:20]) or 'none, the tool load brings some'}"
+            )
         return Lines(below)
 
     def __iter__(self) -> Iterator[str]:
@@ -197,7 +211,6 @@ class Seen:
         self._session: Session | None = None
         self._repo = Repo(host, repo)
         self._docs = Docs(host)
-        self._context: list[str] | str | None = None
 
     def at(self, known: Mapping[str, Any]) -> bool:
         """The session as it is now; whether it has changed."""
@@ -224,24 +237,31 @@ class Seen:
 
     def name_of(self, value: object) -> str:
         """The name under which something given is found again; empty for all else."""
+        if isinstance(value, str):
+            whole = self._session is not None and self._session.has_text(value)
+            return f"text:{len(self._session)}" if whole and self._session is not None else ""
         for name, given in self._host.runner.given.items():
             if value is given:
                 return name
-        if isinstance(value, str):
-            return "context" if self._session is not None and self._session.has_text(value) else ""
         if isinstance(value, Session):
             return f"session:{value.key}"
-        return f"document:{value.name}" if isinstance(value, Document) else ""
+        return f"document:{value.sha256}:{value.name}" if isinstance(value, Document) else ""
 
     def named(self, name: str) -> object:
-        """What has that name."""
-        kind, _colon, key = name.partition(":")
-        if kind == "document" and key:
-            return self._docs[key]
+        """What has that name.
+
+        Raises:
+            KeyError: it is not there any more.
+        """
         assert self._session is not None
+        kind, _colon, key = name.partition(":")
+        if kind == "text":
+            return self._session.text_until(int(key))
         if kind == "session" and key:
-            return next((one for one in (self._session, *self._session.earlier) if one.key == key), self._session)
-        return self._scope() if name == "context" else self._host.runner.given[name]
+            return {one.key: one for one in (self._session, *self._session.earlier)}[key]
+        if kind == "document" and key:
+            return self._docs.exactly(*key.split(":", 1))
+        return self._host.runner.given[name]
 
     def _scope(self) -> Any:
         assert self._session is not None
@@ -249,9 +269,7 @@ class Seen:
 
     def _read(self, ref: str) -> str:
         """The exact text of a Ref, whole: "e12", "e12:0-400", "t3", "c5" (a Cell's output), "d1f2e3d4c" (a document)."""
-        _value, mapped = self._host.ask_mapped("read", ref=str(ref))
-        assert mapped is not None
-        return mapped.text()
+        return self._host.file("read", ref=str(ref)).text()
 
     def _help(self, *topics: object) -> None:
         """What something is: help(session), help(repo), help(docs), help(len). Without anything: what there is."""
@@ -293,8 +311,4 @@ def _taught(topic: object) -> str:
 def _show(*values: object, limit: int = _SHOW_CHARS) -> None:
     """Print values, each cut to ``limit`` characters: head, what was left out, tail."""
     for value in values:
-        text = value if isinstance(value, str) else displayed(value)
-        if len(text) > limit:
-            half = limit // 2
-            text = f"{text[:half]}\n... {len(text) - 2 * half:,} of {len(text):,} characters left out ...\n{text[-half:]}"
-        print(text)  # noqa: T201  # a Cell's output
+        print(cut(value if isinstance(value, str) else displayed(value), limit))  # noqa: T201  # a Cell's output

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 from rlm_mcp.sandbox.inside.asking import Host, Mapped
-from rlm_mcp.sandbox.inside.found import Lines, Match, matches, one_line, parse_time, stamp
+from rlm_mcp.sandbox.inside.found import Answer, Lines, Match, matches, one_line, parse_time, stamp
 
 _REF = re.compile(r"(?:(?P<session>[0-9a-f]{8})\.)?(?:e(?P<event>\d+)(?::(?P<start>\d+)-(?P<end>\d+))?|t(?P<turn>\d+))")
 
@@ -42,8 +41,16 @@ class Event:
         """Its whole text."""
         return self._session.log.text(self._start, self._start + self.length)
 
+    def part(self, start: int, length: int) -> Event:
+        """Some bytes of it, as if they were all of it."""
+        row = [self.seq, self.turn, self.kind, self.tool, self.agent, self.failed, self.time]
+        return Event(self._session, [*row, self._start + start, length])
+
     def __len__(self) -> int:
-        return self.length
+        return int(self.length)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _event, (self._session, self.seq, self._start - self._session.event(self.seq)._start, self.length)
 
     def __repr__(self) -> str:
         words = [self.ref, f"t{self.turn}", self.kind, self.tool, "failed" if self.failed else ""]
@@ -74,7 +81,7 @@ class Turn:
     @property
     def started(self) -> float | None:
         """When."""
-        return self.events[0].time
+        return self.events[0].time  # type: ignore[no-any-return]  # as the host sent it
 
     @property
     def text(self) -> str:
@@ -173,14 +180,13 @@ class Session:
         self._rows: list[Event] = []
         self._log: Mapped | None = None
         self._text, self._text_bytes = "", -1
+        self._earlier: dict[str, Session] = {}
 
     def at(self, known: Mapping[str, Any]) -> bool:
         """The session as it is now; whether it has changed."""
         if known == self._known:
             return False
-        if known["key"] != self._known["key"]:
-            self._rows, self._log, self._text_bytes = [], None, -1
-            self.__dict__.pop("earlier", None)
+        assert known["key"] == self._known["key"]
         self._known = known
         return True
 
@@ -198,11 +204,8 @@ class Session:
     def log(self) -> Mapped:
         """The mapped log, as long as it is now."""
         length = self._known["log_bytes"]
-        if self._log is None:
-            _value, self._log = self._host.ask_mapped("log", session=self.key)
-            assert self._log is not None
-        if self._log.length != length:
-            self._log.grow(length)
+        if self._log is None or self._log.length < length:
+            self._log = self._host.file("log", session=self.key)
         return self._log
 
     @property
@@ -212,6 +215,10 @@ class Session:
         if self._text_bytes != log.length:
             self._text, self._text_bytes = log.text(), log.length
         return self._text
+
+    def text_until(self, length: int) -> str:
+        """The text as it was when it had so many bytes: it only ever grows at its end."""
+        return self.text if length == len(self) else self.log.text(0, min(length, len(self)))
 
     def has_text(self, text: str) -> bool:
         """Whether this very str is ``session.text``."""
@@ -231,15 +238,26 @@ class Session:
             self._rows += [Event(self, row) for row in rows]
         return Lines(self._rows[:wanted])
 
+    def event(self, seq: int) -> Event:
+        """The event of that number."""
+        if not 1 <= seq <= self._known["events"]:
+            raise KeyError(f"'e{seq}' is not in this session: it has e1 to e{self._known['events']}")
+        if len(self._rows) < seq:
+            _more = self.events
+        return self._rows[seq - 1]
+
     @property
     def turns(self) -> list[Turn]:
         """All turns in order."""
         return Lines(_turns(self.events))
 
-    @cached_property
+    @property
     def earlier(self) -> list[Session]:
-        """Sessions this one continues, the latest first."""
-        return Lines(Session(self._host, known, is_own=False) for known in self._known.get("earlier", ()))
+        """Sessions this one continues, the latest first; of each the part that belongs to this one's past."""
+        for known in self._known.get("earlier", ()):
+            one = self._earlier.setdefault(known["key"], Session(self._host, known, is_own=False))
+            one.at(known)
+        return Lines(self._earlier[known["key"]] for known in self._known.get("earlier", ()))
 
     def facts(self, kind: str = "", *, current: bool = True) -> list[Fact]:
         """Facts of that kind, in order of time (of this session and those it continues)."""
@@ -319,15 +337,11 @@ class Session:
             raise KeyError(f"{place!r} is no place of this session; write 't3', 'e12', a turn's number, or a slice")
         if found["turn"]:
             return self._at(int(found["turn"]))
-        seq = int(found["event"])
-        if not 1 <= seq <= self._known["events"]:
-            raise KeyError(f"'e{seq}' is not in this session: it has e1 to e{self._known['events']}")
-        event = self.events[seq - 1]
+        event = self.event(int(found["event"]))
         if not found["start"]:
             return [event]
         start, end = (min(int(found[name]), event.length) for name in ("start", "end"))
-        row = [event.seq, event.turn, event.kind, event.tool, event.agent, event.failed, event.time]
-        return [Event(self, [*row, event._start + start, max(0, end - start)])]  # noqa: SLF001
+        return [event.part(start, max(0, end - start))]
 
     def _between(self, place: slice) -> list[Event]:
         """Events from ``start`` up to, not including, ``stop``: turns, Refs or times."""
@@ -350,39 +364,9 @@ class Session:
         return next((i for i, event in enumerate(events) if event.time is not None and event.time >= time), len(events))
 
 
-class Answer:
-    """What a search found: ``text`` as the tool shows it, ``hits`` (each with ref, kind, turn, text), ``total``."""
-
-    def __init__(self, found: dict[str, Any]) -> None:
-        self.text: str = found["text"]
-        self.total: int = found["total"]
-        self.hits: list[Hit] = Lines(Hit(hit) for hit in found["hits"])
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-class Hit:
-    """One place a search found: ref, kind, turn, text, time."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self.ref: str = fields["ref"]
-        self.kind: str = fields["kind"]
-        self.turn: int = fields["turn"]
-        self.text: str = fields["text"]
-        self.time: float | None = fields["time"]
-
-    def __repr__(self) -> str:
-        return f"{self.kind} t{self.turn}  {one_line(self.text, 200)}  {self.ref}"
+def _event(session: Session, seq: int, start: int, length: int) -> Event:
+    """An event that was saved: found again by its number."""
+    return session.event(seq).part(start, length)
 
 
 def _turns(events: list[Event]) -> list[Turn]:

@@ -1,0 +1,113 @@
+"""How values, variables and failures are told in words."""
+
+from __future__ import annotations
+
+import traceback
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_VALUE_CHARS = 1_000_000
+"""A value is shown up to here; a longer one is worth a variable."""
+_FRAMES = 12
+_CHAINED = 5
+"""Exceptions behind an exception whose frames are shown."""
+_NAME_CHARS = 100
+_LONG_BITS = 200
+_MEMORY_HINT = "(The Repl's limit of main storage; work on parts, and del what is no longer needed.)"
+_JAIL_HINT = (
+    "(The Jail has no network, no processes, no threads and no files but the repository, read-only; "
+    "use session, repo, docs.)"
+)
+
+
+def displayed(value: object) -> str:
+    """A value as a person would have it: text of several lines as it is, all else by ``repr``; cut where endless."""
+    text = value if isinstance(value, str) and "\n" in value else repr(value)
+    return cut(text, _VALUE_CHARS)
+
+
+def kind_of(value: object) -> str:
+    """What a variable is, in a few words: ``list, 1,200``. Runs no code of its class but what its name may be."""
+    kind = type(value)
+    try:
+        name = "list" if issubclass(kind, list) else str(kind.__name__)[:_NAME_CHARS]
+    except Exception:  # noqa: BLE001  # the Cell executor: a metaclass may be a Cell's
+        name = "object"
+    for plain, words in _IN_WORDS.items():
+        if issubclass(kind, plain):
+            return clean(f"{name}, {words(value)}")
+    return clean(name)
+
+
+_IN_WORDS: Mapping[type, Callable[[Any], str]] = {
+    str: lambda value: f"{str.__len__(value):,} characters",
+    list: lambda value: f"{list.__len__(value):,}",
+    tuple: lambda value: f"{tuple.__len__(value):,}",
+    dict: lambda value: f"{dict.__len__(value):,}",
+    set: lambda value: f"{set.__len__(value):,}",
+    frozenset: lambda value: f"{frozenset.__len__(value):,}",
+    bytes: lambda value: f"{bytes.__len__(value):,}",
+    bytearray: lambda value: f"{bytearray.__len__(value):,}",
+    bool: bool.__repr__,
+    int: lambda value: int.__repr__(value) if int.bit_length(value) < _LONG_BITS else "long",
+    float: float.__repr__,
+}
+
+
+def clean(text: str) -> str:
+    """Text of whole characters, as the host takes it."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def cut(text: str, most: int) -> str:
+    """Head and tail of a text, with what was left out between."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half:,} of {len(text):,} characters left out ...\n{text[-half:]}"
+
+
+def explained(error: BaseException) -> str:
+    """The traceback without frames that are not a Cell's."""
+    try:
+        told = traceback.TracebackException.from_exception(error, compact=True)
+    except (MemoryError, RecursionError):
+        return one_line_of(error)
+    _keep_cells(told, depth=0)
+    lines = "".join(told.format(chain=True)).rstrip("\n")
+    if isinstance(error, MemoryError):
+        return f"{lines}\n{_MEMORY_HINT}"
+    return f"{lines}\n{_JAIL_HINT}" if isinstance(error, PermissionError | ChildProcessError) else lines
+
+
+def _keep_cells(told: traceback.TracebackException, depth: int) -> None:
+    frames = [frame for frame in told.stack if frame.filename.startswith("<cell ")]
+    if len(frames) > _FRAMES:
+        frames = frames[: _FRAMES // 4] + frames[-_FRAMES * 3 // 4 :]
+    told.stack = traceback.StackSummary.from_list(frames)
+    for further in (told.__cause__, told.__context__, *(told.exceptions or ())):
+        if further is not None and depth < _CHAINED:
+            _keep_cells(further, depth + 1)
+        elif further is not None:
+            further.stack = traceback.StackSummary()
+
+
+def one_line_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def is_imported(value: object) -> bool:
+    """A module, or a class or function that no Cell made. Asks the value itself nothing: its class may be a Cell's."""
+    kind = type(value)
+    if kind is types.FunctionType or kind is types.BuiltinFunctionType:
+        return bool(value.__module__ != "__main__")
+    if issubclass(kind, type):
+        return own_attributes(value).get("__module__") != "__main__"
+    return issubclass(kind, types.ModuleType)
+
+
+def own_attributes(kind: object) -> Mapping[str, Any]:
+    """What a class itself has, without asking its metaclass."""
+    found: Mapping[str, Any] = type.__dict__["__dict__"].__get__(kind)
+    return found
