@@ -163,6 +163,20 @@ def plan_uninstall(target: ClaudeTarget) -> Plan:
     return Plan(steps=tuple(steps))
 
 
+def in_place(target: ClaudeTarget) -> dict[str, bool]:
+    """Each part of a connection, and whether it is as an install would leave it. Files are read, nothing is run.
+
+    Raises:
+        ClientError: the client's files are not JSON, or our plugin files are not there.
+    """
+    files = rendered(target)
+    return {
+        "plugin files": all(_bytes(target.folder / name) == content for name, content in files.items()),
+        "marketplace": _is_known(target),
+        "plugin": _is_enabled(target),
+    }
+
+
 def client_version(target: ClaudeTarget) -> tuple[int, ...]:
     """Such as ``(2, 1, 330)``.
 

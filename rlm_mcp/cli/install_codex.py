@@ -169,6 +169,24 @@ def plan_uninstall(target: CodexTarget) -> Plan:
     return Plan(steps=tuple(steps))
 
 
+def in_place(target: CodexTarget) -> dict[str, bool]:
+    """Each part of a connection, and whether it is as an install would leave it. Files are read, nothing is run.
+
+    Raises:
+        ClientError: Codex's settings are not TOML, or our plugin files are not there.
+    """
+    files = rendered(target)
+    settings = codex_config.parse(_text(target.config), str(target.config))
+    _lines, wanted = _wanted(target, {}, with_budget=False)
+    states = codex_config.value(settings, ("hooks", "state"))
+    return {
+        "plugin files": all(_bytes(target.folder / name) == content for name, content in files.items()),
+        "settings": all(codex_config.value(settings, path) == value for path, value in wanted.items()),
+        "Codex's copy of the plugin": _is_cached(target, files),
+        "consent to the hook": isinstance(states, Mapping) and any(key.startswith(f"{_PLUGIN}:") for key in states),
+    }
+
+
 def client_version(target: CodexTarget) -> tuple[int, ...]:
     """Such as ``(0, 169, 0)``.
 

@@ -33,6 +33,7 @@ _COMMANDS = {
     "status": ("rlm_mcp.cli.keep", "Show what is held."),
     "ingest": ("rlm_mcp.cli.keep", "Take transcripts into the store."),
     "export": ("rlm_mcp.cli.keep", "Give a session back, as Markdown or byte for byte."),
+    "doctor": ("rlm_mcp.cli.doctor", "Look whether this machine gives what it takes."),
     "serve": ("rlm_mcp.cli.serve", "Serve MCP on standard input and output."),
 }
 """Name -> (module, what it does in a line)."""

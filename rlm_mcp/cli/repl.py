@@ -10,16 +10,14 @@ import click
 
 from rlm_mcp.cli.options import Which, as_json, find, print_json, which_session
 from rlm_mcp.cli.prompt import converse
-from rlm_mcp.cli.running import Runner, show_answer
+from rlm_mcp.cli.running import Runner, is_done, show_answer
 from rlm_mcp.errors import UsageError
-from rlm_mcp.store.cells import CellStatus
 from rlm_mcp.verbs.repl import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS
 from rlm_mcp.wiring import Repls, Stores, wire
 
 _EXIT_FAILED = 1
 _MAX_TOKENS = 5_000_000
 """More than is kept of any Cell's output."""
-_DONE = frozenset({CellStatus.OK, CellStatus.FINAL, CellStatus.RESET})
 
 
 @click.command("repl")
@@ -80,18 +78,18 @@ def repl_command(  # one for each option
     ):
         if cells is None:
             converse(runner, wired.paths.repl_history, repls.ready(runner.session))
-        elif not all(_is_done(runner, code, as_json=as_json) for code in cells):
+        elif not all(_passes(runner, code, as_json=as_json) for code in cells):
             click.get_current_context().exit(_EXIT_FAILED)
 
 
-def _is_done(runner: Runner, code: str, *, as_json: bool) -> bool:
+def _passes(runner: Runner, code: str, *, as_json: bool) -> bool:
     """Run a Cell and print what it came to; whether it did not fail."""
     answer = runner.run(code)
     if as_json:
         print_json(dataclasses.asdict(answer))
     else:
         show_answer(answer)
-    return answer.status in _DONE
+    return is_done(answer)
 
 
 def _cells(codes: tuple[str, ...], file: str | None) -> list[str] | None:

@@ -53,7 +53,9 @@ class Confinement:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers, outermost first."""
+        """Names of the layers, outermost first; loud where the user has had them switched off."""
+        if self.is_unsafe:
+            return ("NOT JAILED: the setting unsafe_repl_without_jail is on", "rlimits")
         named = {"bubblewrap": self.bubblewrap is not None, "Landlock": self.landlock, "seccomp": self.seccomp}
         return (*(name for name, is_there in named.items() if is_there), "rlimits")
 
