@@ -6,6 +6,7 @@ nothing of a Cell runs before it is done.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from typing import Any
@@ -37,6 +38,7 @@ def main(descriptor: int) -> None:
     seen = Seen(host, repo=setting_up.repo, bindings=frozenset(setting_up.bindings))
     runner.give(seen.names(), seen.lazy())
     saving.begin(runner, seen)
+    gc.freeze()  # what is here now stays: no Cell pays for looking through it again and again
     wire.send(end, wire.Ready(layers=tuple(layers)))
     try:
         while True:
