@@ -129,7 +129,7 @@ import os
 for action in (lambda: open({C['secret_path']!r}).read(), os.fork, lambda: os.kill({C['victim_pid']}, 9)):
     try:
         found = action()
-    except OSError:
+    except (OSError, RuntimeError):
         continue
     raise ValueError(f"ESCAPED: {{found}}")
 '''
