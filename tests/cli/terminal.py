@@ -52,16 +52,17 @@ class Terminal:
         """Press these keys."""
         os.write(self._master, keys.encode())
 
-    def until(self, text: str) -> str:
-        """What is shown up to and with ``text``, without colours; fails where it does not come."""
+    def until(self, *texts: str) -> str:
+        """What is shown up to and with the first of these texts, without colours; fails where none comes."""
         deadline = time.monotonic() + _SECONDS
-        while text not in self._unread:
+        while not (found := min(((at, one) for one in texts if (at := self._unread.find(one)) >= 0), default=None)):
             assert select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0], self._unread
             piece = self._read()
             assert piece, f"it ended; shown was {self._unread!r}"
             self._unread = _ESCAPES.sub("", self._unread + piece)
-        shown, found, self._unread = self._unread.partition(text)
-        return shown + found
+        end = found[0] + len(found[1])
+        shown, self._unread = self._unread[:end], self._unread[end:]
+        return shown
 
     def answer(self, line: str, prompt: str = ">>> ") -> str:
         """Type a line at the prompt; what is shown up to the next prompt."""

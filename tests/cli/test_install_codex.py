@@ -106,6 +106,18 @@ def _settings(target):
     return tomllib.loads(target.config.read_text())
 
 
+def test_what_is_in_place_is_seen_from_the_files_alone(target):
+    """Nothing before, all behind an install, and again nothing when it was taken back."""
+    before = install_codex.in_place(target)
+    assert not any(before.values())
+    _apply(install_codex.plan_install(target))
+    assert all(install_codex.in_place(target).values())
+    elsewhere = install_codex.in_place(replace(target, paths=Paths(home=target.home / "other")))
+    assert [part for part, is_there in elsewhere.items() if is_there] == ["consent to the hook"]
+    _apply(install_codex.plan_uninstall(target))
+    assert install_codex.in_place(target) == before
+
+
 def test_everything_a_session_needs_is_set(target):
     """Marketplace, plugin, server with absolute paths and CODEX_HOME, token_budget without its notice, consent."""
     _apply(install_codex.plan_install(target))

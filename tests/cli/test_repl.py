@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rlm_mcp.cli.main import EXIT_FAILED, EXIT_OK, EXIT_USAGE
+from rlm_mcp.cli.main import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from rlm_mcp.cli.prompt import GIVEN, History, read_cell
 from rlm_mcp.config import read_paths
+from rlm_mcp.locks import locked
+from rlm_mcp.store import cells
 from rlm_mcp.verbs.locate import locate
 from rlm_mcp.wiring import Repls, wire
 from tests.cli.rig import ROOT, CommandLine
@@ -179,6 +181,25 @@ def _interrupted(terminal: Terminal, endless: str) -> str:
         if "KeyboardInterrupt" in shown:
             return shown
     raise AssertionError("Ctrl-C never reached the Cell")
+
+
+def test_who_will_not_wait_for_another_process_may_leave(recorded_session: Path) -> None:
+    """It holds the Session: Ctrl-C says so, the next one leaves, and no Cell is run."""
+    with wire() as stores, stores.lend() as store:
+        session = locate(store, transcript=recorded_session)
+        with (
+            prompt("--transcript", recorded_session) as terminal,
+            locked(store.paths.repl / f"{session.key}.lock", patience_seconds=0.0),
+        ):
+            for _ in range(10):
+                terminal.type("x = 1\n")
+                terminal.until("x = 1\r\n")
+                terminal.type("\x03")
+                if terminal.until("again leaves", ">>> ").endswith("leaves"):
+                    break
+            terminal.type("\x03")
+            assert terminal.end()[0] == EXIT_INTERRUPTED
+        assert cells.last_number(store, session.key) == 0
 
 
 def test_a_cell_that_kills_its_process_leaves_the_prompt_open(recorded_session: Path) -> None:
