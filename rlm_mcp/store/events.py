@@ -203,13 +203,14 @@ def check_log(store: Store, session: SessionRow) -> str:
     size = path.stat().st_size if path.exists() else 0
     if size < session.log_bytes:
         return f"{os.fspath(path)!r} has {size:,} bytes, the index names {session.log_bytes:,}"
-    row = store.connection.execute(
-        "SELECT count(*) AS count, max(seq) AS last, max(start + length) AS end FROM event WHERE session = ?",
-        (session.id,),
-    ).fetchone()
-    if row["count"] != session.events or (row["last"] or 0) != session.events:
-        return f"session {session.key} names {session.events} events, the index has {row['count']}"
-    if (row["end"] or 0) > session.log_bytes:
+    run = store.connection.execute
+    count = run("SELECT count(*) FROM event WHERE session = ?", (session.id,)).fetchone()[0]
+    last = run(
+        "SELECT seq, start + length AS end FROM event WHERE session = ? ORDER BY seq DESC LIMIT 1", (session.id,)
+    ).fetchone()  # the log is in the order of the Events, so the last one ends last
+    if count != session.events or (last is not None and last["seq"] != session.events):
+        return f"session {session.key} names {session.events} events, the index has {count}"
+    if last is not None and last["end"] > session.log_bytes:
         return f"an event of session {session.key} ends behind its log"
     return ""
 
