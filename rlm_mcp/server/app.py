@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,24 +32,31 @@ _CALLS_AT_ONCE = 8
 _CELLS_AT_ONCE = 16
 """Cells wait in threads of their own, so that the other tools never wait for them."""
 _PARENT_CHECK_SECONDS = 1.0
+_UNORDERED = frozenset({"codex-mcp-client"})
+"""Clients that send calls of read-only tools in any order, seen with Codex 0.169; those of other tools one by one."""
 
 
 def build(tools: Tools) -> Server[Any]:
     """The server with its tools; runs on any transport."""
     limiter, cells = anyio.CapacityLimiter(_CALLS_AT_ONCE), anyio.CapacityLimiter(_CELLS_AT_ONCE)
+    turns: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
+    """Of each conversation: first come, first served."""
 
     async def list_tools(
-        _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+        context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=tool_list())
+        return types.ListToolsResult(tools=tool_list(client_name(context)))
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
         asked = Asked(name=params.name, arguments=params.arguments or {}, thread_id=thread_id(context.params))
-        room = cells if asked.name == "repl" else limiter
         try:
-            text = await anyio.to_thread.run_sync(tools.call, asked, abandon_on_cancel=True, limiter=room)
+            if asked.name == "repl":  # a reply's Cells come all at once, and each builds on the one before it
+                async with turns[asked.thread_id]:
+                    text = await anyio.to_thread.run_sync(tools.call, asked, abandon_on_cancel=True, limiter=cells)
+            else:
+                text = await anyio.to_thread.run_sync(tools.call, asked, abandon_on_cancel=True, limiter=limiter)
         except RlmError as error:
             return _result(f"{type(error).__name__}: {error}", is_error=True)
         except anyio.get_cancelled_exc_class():
@@ -65,20 +73,28 @@ def build(tools: Tools) -> Server[Any]:
     )
 
 
-def tool_list() -> list[types.Tool]:
-    """The tools as the client is told of them."""
+def tool_list(client: str = "") -> list[types.Tool]:
+    """The tools as the client of that name is told of them."""
     return [
         types.Tool(
             name=tool.name,
             description=tool.description,
             input_schema=tool.schema(),
             annotations=types.ToolAnnotations(
-                read_only_hint=tool.is_read_only, destructive_hint=False, open_world_hint=False
+                read_only_hint=tool.is_read_only and not (tool.name == "repl" and client in _UNORDERED),
+                destructive_hint=False,
+                open_world_hint=False,
             ),
             _meta=META,
         )
         for tool in TOOLS
     ]
+
+
+def client_name(context: ServerRequestContext[Any]) -> str:
+    """What the client calls itself; empty where it does not say."""
+    told = context.session.client_params
+    return told.client_info.name if told is not None else ""
 
 
 def thread_id(params: Any) -> str:

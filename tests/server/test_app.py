@@ -135,7 +135,7 @@ def test_a_mistake_is_a_tool_error_that_says_the_cure(recorded_session: Path) ->
 
 
 def test_the_other_tools_answer_while_a_cell_burns(recorded_session: Path) -> None:
-    """A loop, an exploding pattern and a giant allocation run in a process of their own; each ends, none holds others."""
+    """A loop, an exploding pattern, a giant allocation run in a process of their own; each ends, none holds others."""
     burning = (
         "while True: pass",
         "import re; re.match('(a+)+$', 'a' * 64 + 'b')",
@@ -173,6 +173,39 @@ def test_a_cancelled_cell_stops_and_keeps_what_it_assigned(recorded_session: Pat
             assert (await ask(session, "repl", code="n", timeout_seconds=20)).startswith("1\n")
 
     anyio.run(talk)
+
+
+def test_cells_sent_at_once_run_in_the_order_they_were_sent(recorded_session: Path) -> None:
+    """A reply may hold many calls, and clients send those of read-only tools all at once: each builds on the last."""
+    codes = ["import time\ntime.sleep(0.2)\nseen = [0]", *(f"seen.append({number})" for number in range(1, 12)), "seen"]
+    calls = [
+        {
+            "jsonrpc": "2.0",
+            "id": 10 + n,
+            "method": "tools/call",
+            "params": {"name": "repl", "arguments": {"code": code}},
+        }
+        for n, code in enumerate(codes)
+    ]
+    process = started("--transcript", str(recorded_session))
+    sent(process, *HANDSHAKE, *calls)
+    answers = {answer["id"]: answer for answer in (line_from(process) for _ in range(1 + len(calls)))}
+    text = answers[9 + len(calls)]["result"]["content"][0]["text"]
+    assert text.startswith(f"{list(range(12))}\n[c{len(codes)}")
+    process.communicate(timeout=30)
+
+
+def test_codex_is_told_to_send_cells_one_by_one(recorded_session: Path) -> None:
+    """It mixes up the order of calls of read-only tools; it asks its user nothing about one that destroys nothing."""
+    handshake = json.loads(json.dumps(HANDSHAKE))
+    handshake[0]["params"]["clientInfo"]["name"] = "codex-mcp-client"
+    process = started("--transcript", str(recorded_session))
+    sent(process, *handshake, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"})
+    line_from(process)
+    told = {tool["name"]: tool["annotations"] for tool in line_from(process)["result"]["tools"]}
+    assert [name for name, hints in told.items() if not hints["readOnlyHint"]] == ["repl", "load"]
+    assert not any(hints["destructiveHint"] or hints["openWorldHint"] for hints in told.values())
+    process.communicate(timeout=30)
 
 
 def test_what_the_client_writes_is_there_at_the_next_call(recorded_session: Path, tmp_path: Path) -> None:
