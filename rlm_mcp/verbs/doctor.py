@@ -331,7 +331,7 @@ def judged(verdicts: Sequence[Verdict], *, is_switched_off: bool = False) -> lis
     where = " by the Jail that is switched off" if is_switched_off else ""
     told = f"{len(verdicts) - len(escaped)} of {len(verdicts)} attempts held{where}, in {seconds:.0f} s: {held}"
     found = [_escape(verdict) for verdict in escaped]
-    level, cure = (Level.BAD, _REPORT) if escaped else (Level.OK, "")
+    level, cure = (Level.NOTE, "as above") if escaped else (Level.OK, "")
     return [*found, Finding(part="escapes", what="attempts", told=told, level=level, cure=cure)]
 
 

@@ -226,7 +226,7 @@ def test_an_attempt_is_tried_in_a_jail_of_this_machine():
 
 
 def test_held_attempts_are_counted_and_each_escape_is_named():
-    """By group; an escape is bad, and so is the sum."""
+    """By group; each escape is bad, the sum only sums up."""
     held = [Verdict(group="files", name=f"f{n}", is_held=True, seen=("refused",), seconds=0.5) for n in range(3)]
     (found,) = with_cures(doctor.judged(held))
     assert (found.level, found.told) == (Level.OK, "3 of 3 attempts held, in 2 s: files 3")
@@ -234,7 +234,7 @@ def test_held_attempts_are_counted_and_each_escape_is_named():
     named, total = with_cures(doctor.judged([*held, out]))
     assert (named.what, named.level) == ("ESCAPE", Level.BAD)
     assert named.told == "network: a socket: a canary was touched"
-    assert (total.level, "3 of 4" in total.told) == (Level.BAD, True)
+    assert (total.level, "3 of 4" in total.told) == (Level.NOTE, True)
     assert "switched off" in doctor.judged(held, is_switched_off=True)[0].told
 
 
