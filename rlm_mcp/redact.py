@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,6 +21,11 @@ _START = r"(?:(?<![A-Za-z0-9+])|(?<=\\[nrt]))"
 """A token begins here: after no letter or digit, but for the letter of an escaped line end."""
 _END = r"(?![A-Za-z0-9_-])"
 _QUOTES = r"\\*[\"'`]?"
+
+_PIECE = 1 << 18
+"""A longer text is looked through piece by piece: ``re`` lets no other thread run while it works on one."""
+_LONGEST = 1 << 16
+"""No pattern matches so much, nor looks so far ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,12 +258,46 @@ def redact(text: str) -> tuple[str, int]:
     count = 0
     encoded = text.encode("utf-8", "replace")
     for gate, sign in enumerate(_signs()):
-        if sign.search(encoded):
+        if _has(sign, encoded):
             for hints, pattern, replacement in _rules(gate):
                 if any(hint in text for hint in hints):
-                    text, found = pattern.subn(replacement, text)
+                    text, found = _replaced(pattern, replacement, text)
                     count += found
     return text, count
+
+
+def _has(sign: re.Pattern[bytes], encoded: bytes) -> bool:
+    """Whether it is found anywhere."""
+    return any(sign.search(encoded, at, at + _PIECE + _LONGEST) for at in range(0, len(encoded), _PIECE))
+
+
+def _replaced(
+    pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str], text: str
+) -> tuple[str, int]:
+    """As ``pattern.subn``."""
+    if len(text) <= _PIECE:
+        return pattern.subn(replacement, text)
+    pieces: list[str] = []
+    done = count = 0
+    for match in _matches(pattern, text):
+        put = match.expand(replacement) if isinstance(replacement, str) else replacement(match)
+        pieces += (text[done : match.start()], put)
+        done = match.end()
+        count += 1
+    return ("".join((*pieces, text[done:])) if count else text), count
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """As ``pattern.finditer``."""
+    at = 0
+    while at < len(text):
+        end = at + _PIECE
+        for match in pattern.finditer(text, at, end + _LONGEST):
+            if match.start() >= end:
+                break
+            at = match.end()
+            yield match
+        at = max(at, end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,10 +319,10 @@ def find(text: str) -> list[Secret]:
     found: list[Secret] = []
     encoded = text.encode("utf-8", "replace")
     for gate, sign in enumerate(_signs()):
-        if sign.search(encoded):
+        if _has(sign, encoded):
             for hints, pattern, replacement in _rules(gate):
                 if any(hint in text for hint in hints):
-                    found += (_secret(match, replacement) for match in pattern.finditer(text))
+                    found += (_secret(match, replacement) for match in _matches(pattern, text))
     joined: list[Secret] = []
     for secret in sorted(found, key=lambda one: (one.start, -one.end)):
         if joined and secret.start < joined[-1].end:

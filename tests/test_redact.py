@@ -135,6 +135,30 @@ def test_a_private_key_in_a_list_of_lines_is_found() -> None:
         assert not re.search(r"[A-Za-z0-9+/]{24}", clean)
 
 
+LONGEST = "-----BEGIN PRIVATE KEY-----\n" + "\n".join([A64[:60]] * 300) + "\n-----END PRIVATE KEY-----"
+LONG_TEXT = "a line of a long output, with nothing in it\n" * 7_000
+"""Long enough to be looked through in several pieces."""
+
+
+@pytest.mark.parametrize("secret", [*(secret for _label, secret in CASES), PEM, LONGEST])
+def test_a_secret_in_a_long_text_is_found_wherever_it_stands(secret: str) -> None:
+    """A long text is looked through in pieces; a secret that stands over the end of one is whole all the same."""
+    border = 1 << 18
+    line = f"({secret})\n"
+    alone, _ = redact(line)
+    for back in (0, 1, 2, len(secret) // 2, len(secret) + 1):
+        at = border - back
+        text = LONG_TEXT[:at] + line + LONG_TEXT[at:]
+        assert redact(text) == (LONG_TEXT[:at] + alone + LONG_TEXT[at:], 1)
+        assert len(find(text)) == 1
+
+
+def test_many_secrets_in_a_long_text_are_all_replaced() -> None:
+    """Whatever piece they stand in."""
+    lines = [f"{number} {secret}\n" for number in range(300) for secret in SECRETS.values()]
+    assert redact("".join(lines)) == ("".join(redact(line)[0] for line in lines), len(lines))
+
+
 @pytest.mark.parametrize(
     "text",
     [
