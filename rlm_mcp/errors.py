@@ -20,6 +20,13 @@
     |  |- JailUnavailable          this machine gives too little to confine Python
     |  |- ReplGone                 what ran Cells had to be ended, or died
     |  `- ReplBusy                 another Cell of the same Session runs
+    |- SubLMError                 another model could not be asked, or did not answer
+    |  |- SubLMUnavailable         none is set up
+    |  |- SubLMBusy                refused for now: worth another try
+    |  |- SubLMRefused             refused for good: key, model or prompt
+    |  |- SubLMTimeout             the time for it is over
+    |  `- Cancelled                whoever asked wants no answer any more
+    |- BudgetExceeded             a limit of calls, tokens, money, time or depth is reached; nothing more was sent
     |- ClientError                a Client program, its settings or its plugin refuse
     `- ProcessError               a child process failed, ran too long or printed too much
 
@@ -102,6 +109,48 @@ class ReplGone(ReplError):
 
 class ReplBusy(ReplError):
     """Another Cell of the same Session is running."""
+
+
+class SubLMError(RlmError):
+    """Another model could not be asked, or did not answer."""
+
+
+class SubLMUnavailable(SubLMError):
+    """No other model is set up."""
+
+
+class SubLMBusy(SubLMError):
+    """Refused for now; another try may help."""
+
+    def __init__(
+        self, message: str, *, after_seconds: float | None = None, may_be_charged: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.after_seconds = after_seconds
+        """When, where the endpoint says it."""
+        self.may_be_charged = may_be_charged
+        """It was sent whole, and the answer was lost on its way."""
+
+
+class SubLMRefused(SubLMError):
+    """Refused for good; no other try would help."""
+
+
+class SubLMTimeout(SubLMError):
+    """The time for it is over."""
+
+
+class Cancelled(SubLMError):
+    """Whoever asked wants no answer any more."""
+
+
+class BudgetExceeded(RlmError):
+    """A limit is reached; nothing more was sent."""
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+        """Which: ``calls``, ``tokens``, ``usd``, ``seconds`` or ``depth``."""
 
 
 class ClientError(RlmError):

@@ -262,7 +262,97 @@ def _m002_repl(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[tuple[str, Migration], ...] = (("first", _m001_first), ("repl", _m002_repl))
+_RUNS = """
+-- Recursive questions: a tree by ``parent``, all of one question by ``root``. Exist only with us.
+CREATE TABLE run (
+    id TEXT PRIMARY KEY,                         -- r and 8 hex digits
+    parent TEXT NOT NULL,                        -- '' for a root
+    root TEXT NOT NULL,
+    session_key TEXT NOT NULL,
+    depth INTEGER NOT NULL,
+    question TEXT NOT NULL,
+    scope TEXT NOT NULL,                         -- what it looks at, in words
+    model TEXT NOT NULL,
+    sub_model TEXT NOT NULL,
+    backend TEXT NOT NULL,
+    limits TEXT NOT NULL,                        -- JSON: the fields of sublm.budget.Limits
+    started REAL NOT NULL,
+    ended REAL,
+    pid INTEGER NOT NULL,                        -- of the process that runs it
+    status TEXT NOT NULL,                        -- 'running', 'ok', or what ended it
+    answer TEXT NOT NULL DEFAULT '',
+    evidence TEXT NOT NULL DEFAULT '[]',         -- JSON
+    error TEXT NOT NULL DEFAULT '{}'             -- JSON: type, message
+) WITHOUT ROWID;
+CREATE INDEX run_root ON run(root, started);
+CREATE INDEX run_session ON run(session_key, started);
+
+-- What a Run did, step by step: what its root said, the Cells of it and what they printed.
+CREATE TABLE step (
+    run TEXT NOT NULL,
+    number INTEGER NOT NULL,                     -- from 1
+    time REAL NOT NULL,
+    said TEXT NOT NULL,
+    code TEXT NOT NULL,
+    output TEXT NOT NULL,
+    status TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+
+-- The Ledger: every request that was sent, and how it ended.
+CREATE TABLE call (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL,
+    session_key TEXT NOT NULL,
+    time REAL NOT NULL,
+    pid INTEGER NOT NULL,
+    backend TEXT NOT NULL,
+    model TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    status TEXT NOT NULL,                        -- sent, ok, failed, abandoned, cached
+    most_tokens INTEGER NOT NULL,                -- reserved: counts against the caps while sent or abandoned
+    most_usd REAL,
+    tokens_in INTEGER NOT NULL DEFAULT 0,
+    tokens_out INTEGER NOT NULL DEFAULT 0,
+    usd REAL,                                    -- null: the price is not known
+    seconds REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX call_run ON call(run);
+CREATE INDEX call_time ON call(time);
+CREATE INDEX call_session ON call(session_key, time);
+
+-- What counts against a cap, sums of table ``call``: by Session (``s KEY``) and by day (``d 2026-11-22``, UTC).
+CREATE TABLE cap (
+    scope TEXT PRIMARY KEY,
+    tokens INTEGER NOT NULL,
+    usd REAL NOT NULL
+) WITHOUT ROWID;
+
+-- Replies by what was asked; see sublm.metered for the key.
+CREATE TABLE reply (
+    key TEXT PRIMARY KEY,
+    text TEXT NOT NULL,
+    model TEXT NOT NULL,
+    tokens_in INTEGER NOT NULL,
+    tokens_out INTEGER NOT NULL,
+    usd REAL,
+    is_cut INTEGER NOT NULL,
+    time REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+def _m003_runs(connection: sqlite3.Connection) -> None:
+    for statement in _statements(_RUNS):
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[tuple[str, Migration], ...] = (
+    ("first", _m001_first),
+    ("repl", _m002_repl),
+    ("runs", _m003_runs),
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

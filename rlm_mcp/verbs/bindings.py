@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rlm_mcp.errors import QueryError, RefError, UsageError
+from rlm_mcp.errors import QueryError, RefError, SubLMUnavailable, UsageError
 from rlm_mcp.facts.kinds import FactKind
 from rlm_mcp.refs import Ref, parse_ref
 from rlm_mcp.repo import grep, times, tree
@@ -61,6 +61,8 @@ def bindings(
         "documents": seen.documents,
         "document": seen.document,
         "repo_missing": lambda: repo_missing,
+        "quotes": _no_quotes,
+        **dict.fromkeys(("llm_query", "llm_map", "rlm_query"), _no_sub_lm),
     }
     if repo is not None:
         mapped = _Mapped(store=store, session=session, root=repo)
@@ -94,7 +96,7 @@ def _known(store: Store, part: ScopePart) -> dict[str, Any]:
 
 
 def _extent(store: Store, part: ScopePart) -> tuple[int, int]:
-    """Turns of the part, and bytes of the log: all, or up to its last Event where another Session goes on from there."""
+    """Turns of the part, and bytes of the log: up to its last Event where another Session goes on from there."""
     if part.max_seq >= part.session.events:
         return part.session.turns, part.session.log_bytes
     if part.max_seq < 1:
@@ -252,6 +254,17 @@ def _compared(answer: DiffAnswer) -> str:
     if answer.files_left_out:
         words.append(f"{answer.files_left_out:,} files not looked at: {', '.join(answer.left_out)}")
     return "; ".join(words)
+
+
+def _no_sub_lm(**_arguments: Any) -> Any:
+    raise SubLMUnavailable(
+        "no sub-LM is set up. Work with session, repo, docs and Python; or have the user set OPENAI_API_KEY or "
+        "sub_backend (see the README)"
+    )
+
+
+def _no_quotes(quotes: Any) -> None:
+    """Outside of a Run nobody checks them."""
 
 
 def _refuse(why: str, **_arguments: Any) -> Any:

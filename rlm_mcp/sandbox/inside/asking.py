@@ -21,6 +21,11 @@ class HostError(Exception):
 
     __module__ = "builtins"
 
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        """The host's name for it."""
+
 
 class Mapped:
     """Bytes the host handed over as a descriptor, mapped and never copied."""
@@ -75,7 +80,7 @@ class Host:
         frame = wire.framed(wire.Call(name=name, arguments=arguments))
         message, descriptors = self.runner.calling(lambda: self._exchange(frame))
         if isinstance(message, wire.Failure):
-            raise HostError(message.message)
+            raise HostError(message.message, message.error)
         assert isinstance(message, wire.Value)
         if message.file_bytes < 0:
             return message.value
@@ -87,5 +92,5 @@ class Host:
         try:
             wire.send_framed(self._end, frame)
             return self.receive()
-        except BaseException:  # half an exchange cannot be taken up again: better no child than a confused one
+        except BaseException:  # noqa: BLE001  # half an exchange cannot be taken up again: better no child than a confused one
             os._exit(_HALF_AN_EXCHANGE)

@@ -16,7 +16,17 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
-from rlm_mcp.sandbox.inside.telling import cut, displayed, explained, is_imported, kind_of, one_line_of, own_attributes
+from rlm_mcp.sandbox.inside.telling import (
+    BROKEN_HINT,
+    OutputTooLong,
+    cut,
+    displayed,
+    explained,
+    is_imported,
+    kind_of,
+    one_line_of,
+    own_attributes,
+)
 from rlm_mcp.sandbox.wire import Done, Ending
 
 _FLUSH_CHARS = 8_192
@@ -30,12 +40,6 @@ _NAME_CHARS = 100
 _ROOM_FRAMES = 60
 """Calls that an exchange with the host takes, with room to spare."""
 T = TypeVar("T")
-
-
-class OutputTooLong(Exception):
-    """A Cell printed more than is kept."""
-
-    __module__ = "builtins"  # as a traceback should name it
 
 
 class CellTimeout(BaseException):
@@ -155,7 +159,7 @@ class Runner:
 
     def give(self, names: Mapping[str, Any], lazy: Mapping[str, Callable[[], Any]]) -> None:
         """What every Cell sees; ``lazy`` ones are made when a Cell's code names them."""
-        self.given = {**names, "FINAL": self.final, "FINAL_VAR": self._final_var, "reset": _reset}
+        self.given = {"FINAL": self.final, "FINAL_VAR": self._final_var, "reset": _reset, **names}
         self._lazy = dict(lazy)
         self._stale = set()
         self.clear()
@@ -188,8 +192,9 @@ class Runner:
             ending = self.limited(lambda: self._ended(number, code), timeout_seconds)
         except BaseException as error:  # noqa: BLE001  # the Cell executor: also what telling of it may raise
             self._tidy()
-            self.output.say(one_line_of(error))
-            ending = Ending.INTERRUPTED if isinstance(error, CellTimeout | KeyboardInterrupt) else Ending.ERROR
+            is_stopped = isinstance(error, CellTimeout | KeyboardInterrupt)
+            self.output.say(one_line_of(error) if is_stopped else f"{one_line_of(error)}\n{BROKEN_HINT}")
+            ending = Ending.INTERRUPTED if is_stopped else Ending.ERROR
         return self._done(ending)
 
     def limited(self, work: Callable[[], T], seconds: float) -> T:
@@ -280,7 +285,7 @@ class Runner:
             self.output.write(displayed(value) + "\n")
 
     def _make_lazy(self, names: set[str]) -> None:
-        """Make the lazy names that the code uses, unless a Cell has made them its own; and anew where they are stale."""
+        """Make the lazy names that the code uses, unless a Cell has made them its own; anew where they are stale."""
         unmade = {name for name in self._lazy if name not in self.given or name in self._stale}
         wanted = unmade & names
         if unmade - wanted:
@@ -351,9 +356,10 @@ def _is_within(frame: types.FrameType | None) -> bool:
     return frame is not None
 
 
-def _has_room() -> None:
-    """Raise RecursionError here where there is no room for a few calls more."""
-    (lambda: (lambda: None)())()
+def _has_room(calls: int = 3) -> None:
+    """Raise RecursionError here where there is no room for so many calls more."""
+    if calls:
+        _has_room(calls - 1)
 
 
 def _reset() -> NoReturn:

@@ -52,11 +52,16 @@ class Counted(Lines[T]):
         return f"{shown}\n({'at least ' if self.is_at_least else ''}{self.total:,} in all, {len(self):,} here)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Counted, (list(self), self.total)
+        return _counted, (list(self), self.total, self.is_at_least)
+
+
+def _counted(items: list[T], total: int, is_at_least: bool) -> Counted[T]:
+    """One that was saved."""
+    return Counted(items, total, is_at_least=is_at_least)
 
 
 class Match:
-    """A place a pattern matched: ``ref``, ``line`` (the whole line), ``found`` (the match, or its groups), ``event``."""
+    """A place a pattern matched: ref, line (the whole line), found (the match, or its groups), event."""
 
     __slots__ = ("event", "found", "line", "ref")
 

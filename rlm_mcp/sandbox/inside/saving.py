@@ -1,8 +1,9 @@
 """Variables as pickles, so that they outlive the child: written and read inside the Jail alone.
 
 All variables go through one Pickler, so that what two of them share is still shared afterwards; each has a place of its
-own in the file, so that one that cannot be saved or restored costs no other but those that share something with it. cloudpickle takes functions and classes made in Cells
-by value; here their globals are the namespace itself, before and after.
+own in the file, so that one that cannot be saved costs no other, and one that cannot be restored only those that share
+something with it. cloudpickle takes functions and classes made in Cells by value; here their globals are the namespace
+itself, before and after.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import pickle
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]  # it ships none
 
 from rlm_mcp.sandbox.inside.cell import CellTimeout
 from rlm_mcp.sandbox.inside.telling import clean
@@ -29,7 +30,10 @@ _VARIABLES = 9_000
 _UNSAVED = 200
 """Named of those that cannot be saved or restored."""
 _WHY_CHARS = 300
-_BUFFER_BYTES = 1 << 20
+_LINE_BYTES = 1 << 16
+
+
+_CACHED = type(lru_cache(lambda: None))
 
 
 class Given(Protocol):
@@ -125,6 +129,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships 
                 value.__doc__,
             )
             return _function, (value.__code__, value.__name__), filled, None, None, _fill
+        if type(value) is _CACHED and value.__wrapped__.__module__ == "__main__":
+            return _cached, (value.__wrapped__, value.cache_parameters())
         name = _name_of(value)
         return (_named, (name,)) if name else super().reducer_override(value)
 
@@ -138,6 +144,11 @@ def _function(code: types.CodeType, name: str) -> types.FunctionType:
     """A function whose globals are the namespace; its closure is still empty."""
     cells = tuple(types.CellType() for _name in code.co_freevars)
     return types.FunctionType(code, _namespace(), name, None, cells)
+
+
+def _cached(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function behind ``functools.lru_cache``; its cache is empty."""
+    return lru_cache(**parameters)(function)
 
 
 def _contents(cell: types.CellType) -> tuple[Any, ...]:
@@ -171,6 +182,15 @@ class _Sink:
         self.written_bytes = 0
         self.error: OSError | None = None
 
+    def clear(self) -> None:
+        """Begin anew."""
+        if self._descriptor is not None:
+            try:
+                os.ftruncate(self._descriptor, 0)
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+            except OSError as error:
+                self.error = error
+
     def write(self, content: Any) -> int:
         """Take bytes, or anything that holds some."""
         view = memoryview(content).cast("B")
@@ -192,8 +212,7 @@ def save(descriptor: int, variables: Mapping[str, Any]) -> Saved:
     unsaved: dict[str, str] = {}
     while True:
         sink = _Sink(descriptor)
-        os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        sink.clear()
         places, failed = _saved(sink, {name: wanted[name] for name in wanted if name not in unsaved})
         if sink.error is not None:
             return Saved(variables=(), unsaved=(), complaint=str(sink.error)[:_WHY_CHARS])
@@ -235,6 +254,33 @@ def _named_at_most(unsaved: Mapping[str, str], more: int) -> tuple[tuple[str, st
     return (*named[:_UNSAVED], *([("...", f"{left_out:,} variables more")] if left_out else []))
 
 
+class _Source:
+    """Where pickles come from, one at a time: an Unpickler reads ahead, and would keep what belongs to the next."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._at = self._end = 0
+
+    def begin(self, start: int, length: int) -> None:
+        """The next pickle lies there."""
+        self._at, self._end = start, start + length
+
+    def peek(self, count: int) -> bytes:
+        """Bytes that are read next, at most so many."""
+        return os.pread(self._descriptor, min(count, self._end - self._at), self._at)
+
+    def read(self, count: int) -> bytes:
+        """As many bytes, or all there are."""
+        found = self.peek(count)
+        self._at += len(found)
+        return found
+
+    def readline(self) -> bytes:
+        """Up to a line end. Pickles of our protocol have short lines alone."""
+        found = self.peek(_LINE_BYTES).partition(b"\n")
+        return self.read(len(found[0]) + len(found[1]))
+
+
 def restore(descriptor: int, places: list[tuple[str, int, int]]) -> Restored:
     """Put the saved variables into the namespace; those that cannot be are named with the reason.
 
@@ -251,13 +297,13 @@ def restore(descriptor: int, places: list[tuple[str, int, int]]) -> Restored:
 
 def _restored(descriptor: int, places: list[tuple[str, int, int]]) -> dict[str, str]:
     """The first that cannot be restored, and why."""
-    with open(descriptor, "rb", buffering=_BUFFER_BYTES, closefd=False) as file:
-        unpickler = pickle.Unpickler(file)
-        for name, start, _length in places:
-            file.seek(start)
-            why = _tried(partial(_load, unpickler, name))
-            if why:
-                return {name: why}
+    source = _Source(descriptor)
+    unpickler = pickle.Unpickler(source)  # noqa: S301  # only ever inside the Jail
+    for name, start, length in places:
+        source.begin(start, length)
+        why = _tried(partial(_load, unpickler, name))
+        if why:
+            return {name: why}
     return {}
 
 

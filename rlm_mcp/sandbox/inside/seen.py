@@ -6,26 +6,26 @@ Their docstrings are what ``help`` shows to the model.
 from __future__ import annotations
 
 import inspect
-import posixpath
 import pydoc
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
 
 from rlm_mcp.sandbox.inside.asking import Host, HostError, Mapped
 from rlm_mcp.sandbox.inside.found import Answer, Counted, Lines, Match, matches, one_line, parse_time
+from rlm_mcp.sandbox.inside.models import Models
 from rlm_mcp.sandbox.inside.session import Session
 from rlm_mcp.sandbox.inside.telling import cut, displayed
 
 _SHOW_CHARS = 4_000
-_SUB_LMS = ("llm_query", "llm_query_batched", "llm_map", "rlm_query", "rlm_query_batched")
 
 
 class Repo:
-    """The repository, read-only, as it is now.
+    r"""The repository, read-only, as it is now.
 
     repo.files("**/*.py")               paths, tracked and new ones, without what git ignores
     repo.read("src/app.py")             a file's text; repo.bytes(path) its bytes
-    repo.grep(r"def \\w+", "**/*.py")    every match (ripgrep's syntax): .path .line_number .line .ref
+    repo.grep(r"def \w+", "**/*.py")     every match (ripgrep's syntax): .path .line_number .line .ref
     repo.diff("2 hours ago")            what changed since: a time, "t12" (a turn), "e40" (an event);
                                         path="src" narrows, stat=True sums up
     repo.root                           where open() finds it: open(f"{repo.root}/README.md")
@@ -48,8 +48,7 @@ class Repo:
 
     def bytes(self, path: str) -> bytes:
         """A file's bytes."""
-        with open(posixpath.join(self.root, path), "rb") as file:
-            return file.read()
+        return Path(self.root, path).read_bytes()
 
     def read(self, path: str, encoding: str = "utf-8") -> str:
         """A file's text; what is not in the encoding is replaced."""
@@ -196,12 +195,6 @@ class Docs(Mapping[str, Any]):
         return repr(Lines(self._all().values())) if self._all() else "no documents; the tool load brings some"
 
 
-class SubLMUnavailable(RuntimeError):
-    """No sub-LM is configured."""
-
-    __module__ = "builtins"
-
-
 class Seen:
     """All that the host gives, by name."""
 
@@ -228,7 +221,8 @@ class Seen:
             "read": self._read,
             "show": _show,
             "help": self._help,
-            **{name: self._sub_lm(name) for name in _SUB_LMS},
+            "FINAL": self._final,
+            **Models(self._host).names(),
         }
 
     def lazy(self) -> dict[str, Callable[[], Any]]:
@@ -264,26 +258,28 @@ class Seen:
         return self._host.runner.given[name]
 
     def _scope(self) -> Any:
+        """What ``context`` is: the session's text, or the texts that a Run was given."""
         assert self._session is not None
-        return self._session.text
+        given = self._session.context
+        if given is None:
+            return self._session.text
+        texts = [self._host.file("context", part=part).text() for part in range(given["parts"])]
+        return texts if given["is_list"] else texts[0]
 
     def _read(self, ref: str) -> str:
-        """The exact text of a Ref, whole: "e12", "e12:0-400", "t3", "c5" (a Cell's output), "d1f2e3d4c" (a document)."""
+        """The exact text of a Ref, whole: "e12", "e12:0-400", "t3", "c5" (a Cell's output), "d1f2e3d4c" (document)."""
         return self._host.file("read", ref=str(ref)).text()
 
     def _help(self, *topics: object) -> None:
         """What something is: help(session), help(repo), help(docs), help(len). Without anything: what there is."""
         print("\n\n".join(_taught(topic) for topic in topics) if topics else OVERVIEW)  # noqa: T201  # a Cell's output
 
-    def _sub_lm(self, name: str) -> Callable[..., Any]:
-        def ask(*_given: Any, **_named: Any) -> Any:
-            raise SubLMUnavailable(
-                f"{name}: no sub-LM is configured. Work with session, repo, docs and Python, or have the user set one up."
-            )
-
-        ask.__name__ = ask.__qualname__ = name
-        ask.__doc__ = "Ask a sub-LM."
-        return ask
+    def _final(self, value: object, quotes: Iterable[str] = ()) -> NoReturn:
+        """End the Cell with this value as the answer; ``quotes``: texts that prove it, word for word."""
+        proofs = [str(quote) for quote in quotes]
+        if proofs:
+            self._host.ask("quotes", quotes=proofs)
+        self._host.runner.final(value)
 
 
 OVERVIEW = """\
@@ -293,9 +289,12 @@ A Python REPL; variables stay from Cell to Cell, also over compactions and resta
   docs       what the tool load brought in: docs[name].text
   context    the session's whole text, a str
   read(ref)  exact text of a Ref        show(x)   a value, cut
+  llm_query(prompt), llm_query_batched(prompts), llm_map(items, "... {item}", schema=...)   ask other models
+  rlm_query(question, context)   a child with a REPL of its own
   FINAL(x)   ends the Cell with x as the answer; FINAL_VAR("name") with a variable
   reset()    throws all variables away
-help(session), help(repo), help(docs) tell more. No network, processes, threads or writing; the standard library is there."""
+help(session), help(repo), help(docs) tell more.
+The standard library is there; no network, processes, threads or writing."""
 
 
 def _taught(topic: object) -> str:

@@ -50,7 +50,7 @@ class Event:
         return int(self.length)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _event, (self._session, self.seq, self._start - self._session.event(self.seq)._start, self.length)
+        return _event, (self._session, self.seq, self._session.offset(self), self.length)
 
     def __repr__(self) -> str:
         words = [self.ref, f"t{self.turn}", self.kind, self.tool, "failed" if self.failed else ""]
@@ -220,6 +220,11 @@ class Session:
         """The text as it was when it had so many bytes: it only ever grows at its end."""
         return self.text if length == len(self) else self.log.text(0, min(length, len(self)))
 
+    @property
+    def context(self) -> Mapping[str, Any] | None:
+        """Of a Run that was given texts: how many, and whether they are a list; else None."""
+        return self._known.get("context")
+
     def has_text(self, text: str) -> bool:
         """Whether this very str is ``session.text``."""
         return text is self._text and self._text_bytes >= 0
@@ -245,6 +250,10 @@ class Session:
         if len(self._rows) < seq:
             _more = self.events
         return self._rows[seq - 1]
+
+    def offset(self, part: Event) -> int:
+        """Where a part of an event begins in its text."""
+        return int(part._start - self.event(part.seq)._start)  # noqa: SLF001  # its own parts
 
     @property
     def turns(self) -> list[Turn]:
@@ -321,8 +330,8 @@ class Session:
     def __repr__(self) -> str:
         known = self._known
         return (
-            f"session {self.key}: {known['turns']:,} turns, {known['events']:,} events, {known['log_bytes']:,} bytes of "
-            f"text, {stamp(self.started)} to {stamp(self.updated)}; help(session) tells more"
+            f"session {self.key}: {known['turns']:,} turns, {known['events']:,} events, {known['log_bytes']:,} bytes, "
+            f"{stamp(self.started)} to {stamp(self.updated)}; help(session) tells more"
         )
 
     def _at(self, place: Any) -> list[Event]:

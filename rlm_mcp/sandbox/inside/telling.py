@@ -14,11 +14,26 @@ _CHAINED = 5
 """Exceptions behind an exception whose frames are shown."""
 _NAME_CHARS = 100
 _LONG_BITS = 200
-_MEMORY_HINT = "(The Repl's limit of main storage; work on parts, and del what is no longer needed.)"
+BROKEN_HINT = "(A Cell may have broken the interpreter itself; reset() begins anew.)"
 _JAIL_HINT = (
     "(The Jail has no network, no processes, no threads and no files but the repository, read-only; "
     "use session, repo, docs.)"
 )
+_HINTS: Mapping[type[BaseException], str] = {
+    MemoryError: "(The Repl's limit of main storage; work on parts, and del what is no longer needed.)",
+    PermissionError: _JAIL_HINT,
+    ChildProcessError: _JAIL_HINT,
+}
+
+
+class OutputTooLong(Exception):
+    """A Cell printed more than is kept."""
+
+    __module__ = "builtins"  # as a traceback should name it
+
+
+_SIGNS_OF_BREAKAGE = (TypeError, AttributeError, NameError, ImportError)
+"""Where one of these comes from no line of a Cell, what runs Cells is not what it was."""
 
 
 def displayed(value: object) -> str:
@@ -28,12 +43,9 @@ def displayed(value: object) -> str:
 
 
 def kind_of(value: object) -> str:
-    """What a variable is, in a few words: ``list, 1,200``. Runs no code of its class but what its name may be."""
+    """What a variable is, in a few words: ``list, 1,200``. Runs no code of its class, which may be a Cell's."""
     kind = type(value)
-    try:
-        name = "list" if issubclass(kind, list) else str(kind.__name__)[:_NAME_CHARS]
-    except Exception:  # noqa: BLE001  # the Cell executor: a metaclass may be a Cell's
-        name = "object"
+    name = "list" if issubclass(kind, list) else str(type.__dict__["__name__"].__get__(kind))[:_NAME_CHARS]
     for plain, words in _IN_WORDS.items():
         if issubclass(kind, plain):
             return clean(f"{name}, {words(value)}")
@@ -76,9 +88,10 @@ def explained(error: BaseException) -> str:
         return one_line_of(error)
     _keep_cells(told, depth=0)
     lines = "".join(told.format(chain=True)).rstrip("\n")
-    if isinstance(error, MemoryError):
-        return f"{lines}\n{_MEMORY_HINT}"
-    return f"{lines}\n{_JAIL_HINT}" if isinstance(error, PermissionError | ChildProcessError) else lines
+    hint = next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), "")
+    if not told.stack and isinstance(error, _SIGNS_OF_BREAKAGE):
+        hint = BROKEN_HINT
+    return f"{lines}\n{hint}" if hint else lines
 
 
 def _keep_cells(told: traceback.TracebackException, depth: int) -> None:
@@ -94,6 +107,7 @@ def _keep_cells(told: traceback.TracebackException, depth: int) -> None:
 
 
 def one_line_of(error: BaseException) -> str:
+    """What happened, without where."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

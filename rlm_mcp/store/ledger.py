@@ -1,0 +1,178 @@
+"""The Ledger: every request to another model, noted before it is sent and after it ended, over all processes.
+
+Caps of a Session and of a day are looked at in the transaction that notes a request, so two processes cannot both take
+the last of them. A request whose process was killed stays ``sent``: what was reserved for it goes on counting against
+the caps, because it may have been charged.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rlm_mcp.costs import Call, CallEnd, CallStatus, Cost, Kept, Spent
+from rlm_mcp.errors import BudgetExceeded
+from rlm_mcp.store.database import Store
+
+_SPENT = (
+    "SELECT coalesce(sum(status != 'cached'), 0) AS calls, coalesce(sum(tokens_in), 0) AS tokens_in, "
+    "coalesce(sum(tokens_out), 0) AS tokens_out, coalesce(sum(usd), 0.0) AS usd, "
+    "coalesce(sum(status = 'cached'), 0) AS cached, "
+    "coalesce(sum(status IN ('failed', 'abandoned', 'sent')), 0) AS failed, "
+    "coalesce(sum(status IN ('abandoned', 'sent')), 0) AS abandoned, "
+    "coalesce(sum(status = 'ok' AND usd IS NULL), 0) AS unpriced FROM call "
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """What a Session, and all of them on a day (UTC), may spend."""
+
+    session_tokens: int
+    session_usd: float
+    day_tokens: int
+    day_usd: float
+
+
+class StoreLedger:
+    """Notes into the store. Safe to use from any thread; one connection of its own, used by one at a time."""
+
+    def __init__(self, lend: Callable[[], AbstractContextManager[Store]], caps: Caps) -> None:
+        self._lend = lend
+        self._caps = caps
+        self._lock = threading.Lock()
+
+    def sent(self, call: Call) -> int:
+        """Note that a call is about to be sent; its number.
+
+        Raises:
+            BudgetExceeded: a cap of the Session or the day forbids it.
+            StoreError: it cannot be noted, so it must not be sent.
+        """
+        with self._lock, self._lend() as store, store.writing():
+            self._check(store, call)
+            _count(store, call.session, time.time(), call.most.tokens, call.most.usd or 0.0)
+            return _insert(store, call, CallStatus.SENT)
+
+    def settled(self, number: int, ended: CallEnd) -> None:
+        """Note how it ended, together with its reply where it brought one."""
+        with self._lock, self._lend() as store, store.writing():
+            row = store.connection.execute(
+                "SELECT session_key, time, most_tokens, most_usd FROM call WHERE id = ?", (number,)
+            ).fetchone()
+            if ended.status is not CallStatus.ABANDONED:
+                tokens = ended.cost.tokens - row["most_tokens"]
+                usd = (ended.cost.usd or 0.0) - (row["most_usd"] or 0.0)
+                _count(store, row["session_key"], row["time"], tokens, usd)
+            store.connection.execute(
+                "UPDATE call SET status = ?, tokens_in = ?, tokens_out = ?, usd = ?, seconds = ? WHERE id = ?",
+                (ended.status, ended.cost.tokens_in, ended.cost.tokens_out, ended.cost.usd, ended.seconds, number),
+            )
+            if ended.reply is not None:
+                kept = ended.reply
+                store.connection.execute(
+                    "INSERT OR REPLACE INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        ended.key,
+                        kept.text,
+                        kept.model,
+                        kept.cost.tokens_in,
+                        kept.cost.tokens_out,
+                        kept.cost.usd,
+                        kept.is_cut,
+                        time.time(),
+                    ),
+                )
+
+    def cached(self, call: Call) -> None:
+        """Note an answer that cost nothing."""
+        with self._lock, self._lend() as store, store.writing():
+            _insert(store, call, CallStatus.CACHED)
+
+    def known(self, key: str) -> Kept | None:
+        """The reply that was given to the same question before."""
+        with self._lock, self._lend() as store:
+            row = store.connection.execute("SELECT * FROM reply WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        cost = Cost(tokens_in=row["tokens_in"], tokens_out=row["tokens_out"], usd=row["usd"])
+        return Kept(text=row["text"], model=row["model"], cost=cost, is_cut=bool(row["is_cut"]))
+
+    def _check(self, store: Store, call: Call) -> None:
+        caps = self._caps
+        for named, scope, most_tokens, most_usd in (
+            ("this session", _of_session(call.session), caps.session_tokens, caps.session_usd),
+            ("today", _of_day(time.time()), caps.day_tokens, caps.day_usd),
+        ):
+            row = store.connection.execute("SELECT tokens, usd FROM cap WHERE scope = ?", (scope,)).fetchone()
+            tokens, usd = (row["tokens"], row["usd"]) if row is not None else (0, 0.0)
+            if tokens + call.most.tokens > most_tokens:
+                raise BudgetExceeded(
+                    f"the cap of {most_tokens:,} tokens for {named} is reached ({tokens:,} spent or reserved); raise it "
+                    "in config.toml",
+                    limit="tokens",
+                )
+            if usd + (call.most.usd or 0.0) > most_usd:
+                raise BudgetExceeded(
+                    f"the cap of ${most_usd:.2f} for {named} is reached (${usd:.4f} spent or reserved); raise it in "
+                    "config.toml",
+                    limit="usd",
+                )
+
+
+def _of_session(key: str) -> str:
+    return f"s {key}"
+
+
+def _of_day(moment: float) -> str:
+    return f"d {datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
+
+
+def _count(store: Store, session: str, moment: float, tokens: int, usd: float) -> None:
+    for scope in (_of_session(session), _of_day(moment)):
+        store.connection.execute(
+            "INSERT INTO cap VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE SET tokens = tokens + excluded.tokens, "
+            "usd = usd + excluded.usd",
+            (scope, tokens, usd),
+        )
+
+
+def spent(store: Store, *, run: str = "", session: str = "", since: float = 0.0) -> Spent:
+    """What is spent: by a root Run and all below it, by a Session, or by all since then."""
+    if run:
+        row = store.connection.execute(
+            _SPENT + "WHERE run IN (SELECT id FROM run WHERE root = ? OR id = ?)", (run, run)
+        ).fetchone()
+    elif session:
+        row = store.connection.execute(_SPENT + "WHERE session_key = ? AND time > ?", (session, since)).fetchone()
+    else:
+        row = store.connection.execute(_SPENT + "WHERE time > ?", (since,)).fetchone()
+    return Spent(**dict(row))
+
+
+def _insert(store: Store, call: Call, status: CallStatus) -> int:
+    return int(
+        store.connection.execute(
+            "INSERT INTO call (run, session_key, time, pid, backend, model, purpose, status, most_tokens, most_usd, usd) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                call.run,
+                call.session,
+                time.time(),
+                os.getpid(),
+                call.backend,
+                call.model,
+                call.purpose,
+                status,
+                call.most.tokens,
+                call.most.usd,
+                0.0 if status is CallStatus.CACHED else None,
+            ),
+        ).lastrowid
+        or 0
+    )

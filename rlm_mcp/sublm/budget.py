@@ -1,0 +1,146 @@
+"""One tree of budgets: what a Run may spend, and all that is spent below it.
+
+Before a call is sent, the most it can cost is reserved in its own budget and in every one above, under one lock; after
+it, what it did cost takes the reservation's place. So no sum of calls, threads and child Runs can pass a limit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import fields, replace
+
+from rlm_mcp.costs import Cost, Limits, Spent
+from rlm_mcp.errors import BudgetExceeded
+
+
+class Budget:
+    """A node of the tree. Safe to use from any thread."""
+
+    def __init__(self, limits: Limits, *, parent: Budget | None = None) -> None:
+        self.limits = limits
+        self._parent = parent
+        self._lock: threading.RLock = parent._lock if parent is not None else threading.RLock()
+        self._started = time.monotonic()
+        self._spent = Spent()
+        self._reserved_tokens = 0
+        self._reserved_usd = 0.0
+
+    def child(self, limits: Limits) -> Budget:
+        """A budget for a Run below this one's: its own limits, and all of those above.
+
+        Raises:
+            BudgetExceeded: no Run may lie below this one.
+        """
+        if self.limits.depth < 1:
+            raise BudgetExceeded(
+                "depth is reached: a Run may have none below it here; use llm_query, or raise --max-depth", limit="depth"
+            )
+        return Budget(replace(limits, depth=min(limits.depth, self.limits.depth - 1)), parent=self)
+
+    @property
+    def spent(self) -> Spent:
+        """By this Run and all below it."""
+        with self._lock:
+            return self._spent
+
+    def reserve(self, most: Cost) -> None:
+        """Set aside what a call may cost at most, here and above, and count it as sent.
+
+        Raises:
+            BudgetExceeded: it might pass a limit; nothing is reserved then.
+        """
+        with self._lock:
+            for budget in self._line():
+                budget._check(most)
+            for budget in self._line():
+                budget._add(calls=1)
+                budget._reserved_tokens += most.tokens
+                budget._reserved_usd += most.usd or 0.0
+
+    def settle(self, most: Cost, cost: Cost, *, is_failed: bool = False, is_abandoned: bool = False) -> None:
+        """Put what the call did cost in the place of what was reserved for it.
+
+        Args:
+            is_abandoned: nobody waited for the end of it. It may have been served and charged all the same, so what
+                was reserved stays reserved.
+        """
+        with self._lock:
+            for budget in self._line():
+                if not is_abandoned:
+                    budget._reserved_tokens -= most.tokens
+                    budget._reserved_usd -= most.usd or 0.0
+                budget._add(
+                    tokens_in=cost.tokens_in,
+                    tokens_out=cost.tokens_out,
+                    usd=cost.usd or 0.0,
+                    failed=int(is_failed),
+                    abandoned=int(is_abandoned),
+                    unpriced=int(cost.usd is None and cost.tokens > 0),
+                )
+
+    def count_cached(self) -> None:
+        """An answer came from the cache."""
+        with self._lock:
+            for budget in self._line():
+                budget._add(cached=1)
+
+    def room_for_tokens(self) -> int | None:
+        """How many tokens may still be reserved; None for no limit."""
+        with self._lock:
+            rooms = [
+                budget.limits.tokens - budget._spent.tokens - budget._reserved_tokens
+                for budget in self._line()
+                if budget.limits.tokens is not None
+            ]
+        return max(0, min(rooms)) if rooms else None
+
+    def seconds_left(self) -> float | None:
+        """Of the time; None for no limit."""
+        ends = [b._started + b.limits.seconds for b in self._line() if b.limits.seconds is not None]
+        return min(ends) - time.monotonic() if ends else None
+
+    def told(self) -> str:
+        """What is left, in a line that a model reads at each step."""
+        spent, limits = self.spent, self.limits
+        parts = [f"calls {spent.calls:,}{_of(limits.calls)}", f"tokens {spent.tokens:,}{_of(limits.tokens)}"]
+        if limits.usd is not None:
+            parts.append(f"${spent.usd:.4f} of ${limits.usd:.2f}")
+        left = self.seconds_left()
+        if left is not None:
+            parts.append(f"{max(0.0, left):.0f} s left")
+        return f"budget: {', '.join(parts)}; depth left {limits.depth}"
+
+    def _line(self) -> Iterator[Budget]:
+        """This one and those above it."""
+        budget: Budget | None = self
+        while budget is not None:
+            yield budget
+            budget = budget._parent
+
+    def _add(self, **more: float) -> None:
+        self._spent = Spent(**{f.name: getattr(self._spent, f.name) + more.get(f.name, 0) for f in fields(Spent)})
+
+    def _check(self, most: Cost) -> None:
+        limits = self.limits
+        if limits.calls is not None and self._spent.calls + 1 > limits.calls:
+            raise BudgetExceeded(f"the limit of {limits.calls:,} calls is reached", limit="calls")
+        tokens = self._spent.tokens + self._reserved_tokens + most.tokens
+        if limits.tokens is not None and tokens > limits.tokens:
+            raise BudgetExceeded(
+                f"the next call may take {most.tokens:,} tokens, which would pass the limit of {limits.tokens:,}",
+                limit="tokens",
+            )
+        if limits.usd is not None and self._spent.usd + self._reserved_usd + (most.usd or 0.0) > limits.usd:
+            raise BudgetExceeded(
+                f"the next call may cost ${most.usd or 0.0:.4f}, which would pass the limit of ${limits.usd:.2f}",
+                limit="usd",
+            )
+        if limits.seconds is not None and time.monotonic() - self._started >= limits.seconds:
+            raise BudgetExceeded(f"the limit of {limits.seconds:g} s is reached", limit="seconds")
+
+
+def _of(limit: int | None) -> str:
+    return "" if limit is None else f" of {limit:,}"
+

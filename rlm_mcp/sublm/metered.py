@@ -1,0 +1,326 @@
+"""Asking within a Budget: cache, one flight for identical questions, reserve, retries, settle, the Ledger's rows.
+
+Whoever asks goes through here, so nothing is sent that was not reserved, nothing is paid twice, and everything that was
+sent stands in the Ledger, however it ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from rlm_mcp import redact as secrets
+from rlm_mcp.costs import Call, CallEnd, CallStatus, Cost, Kept, Price
+from rlm_mcp.errors import BudgetExceeded, Cancelled, SubLMBusy, SubLMError, SubLMRefused, SubLMTimeout
+from rlm_mcp.sublm.budget import Budget
+from rlm_mcp.sublm.lm import Reply, Request, Stop, SubLM, Usage
+from rlm_mcp.sublm.prices import cost_of, price_of
+from rlm_mcp.text import estimate_tokens
+
+_TRIES = 5
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 20.0
+_LONGEST_WISH_SECONDS = 120.0
+"""An endpoint that wants a longer pause is not waited for."""
+_SAFETY = 1.15
+"""Prompts are estimated; a reservation must not be smaller than what is counted in the end."""
+_MOST_SAFETY = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An answered question."""
+
+    text: str
+    model: str
+    cost: Cost
+    is_cached: bool = False
+    is_cut: bool = False
+
+
+class Ledger(Protocol):
+    """What is sent and what it cost, kept over processes; it knows the limits of session and day."""
+
+    def sent(self, call: Call) -> int:
+        """Note that a call is about to be sent; its number.
+
+        Raises:
+            BudgetExceeded: a limit of the session or the day forbids it.
+        """
+
+    def settled(self, number: int, ended: CallEnd) -> None:
+        """Note how it ended, together with its reply where it brought one."""
+
+    def cached(self, call: Call) -> None:
+        """Note an answer that cost nothing."""
+
+    def known(self, key: str) -> Kept | None:
+        """The reply that was given to the same question before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purpose:
+    """For what a call is made, for the Ledger."""
+
+    run: str
+    session: str
+    what: str
+    """``root``, ``llm_query``, ``llm_map``, ``summarize`` ..."""
+
+
+class Metered:
+    """A SubLM behind cache, budget and Ledger. Safe to use from any thread."""
+
+    def __init__(
+        self,
+        backend: SubLM,
+        ledger: Ledger,
+        *,
+        prices: Mapping[str, Price] | None = None,
+        redact: Callable[[str], str] | None = None,
+        call_seconds: float = 120.0,
+    ) -> None:
+        """Wrap a backend.
+
+        Args:
+            prices: the user's own, before the table's.
+            redact: takes secrets out of a text; ``rlm_mcp.redact`` unless given.
+            call_seconds: the longest that one request is waited for.
+        """
+        self.backend = backend
+        self._ledger = ledger
+        self._prices = prices or {}
+        self._redact = redact or _redacted
+        self._call_seconds = call_seconds
+        self._lock = threading.Lock()
+        self._flights: dict[str, Future[Asked]] = {}
+        self._safety: dict[str, float] = {}
+
+    def ask(self, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
+        """Ask once, whoever else asks the same at the same time.
+
+        Raises:
+            BudgetExceeded: a limit forbids it; nothing was sent.
+            SubLMError: and its kind.
+        """
+        request = self._ready(request)
+        key = self.key(request)
+        while True:
+            stop.left(1.0)
+            with self._lock:
+                flight = self._flights.get(key)
+                if flight is None:
+                    flight = self._flights[key] = Future()
+                    break
+            _landed(flight, stop)
+            found = self._known(key, request, budget, purpose)
+            if found is not None:
+                return found  # else the other one was ended, and this one tries for itself
+        try:
+            return self._known(key, request, budget, purpose) or self._asked(key, request, budget, stop, purpose)
+        except (SubLMBusy, SubLMRefused) as error:
+            flight.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._flights[key]
+            flight.cancel()
+
+    def ask_all(
+        self, requests: Sequence[Request], budget: Budget, stop: Stop, purpose: Purpose, *, width: int
+    ) -> list[Asked | BudgetExceeded | SubLMError]:
+        """Ask all, at most ``width`` at a time; answers in order, and errors in the place of those that failed.
+
+        After a limit is reached or it was told to stop, nothing more is sent; what is there is kept.
+
+        Raises:
+            RlmError: the Ledger cannot be written; nothing more is sent then, and requests under way are ended.
+        """
+        batch = _Batch(len(requests), Stop(parent=stop))
+
+        def work() -> None:
+            for number in batch.numbers():
+                try:
+                    batch.found[number] = self.ask(requests[number], budget, batch.stop, purpose)
+                except (Cancelled, BudgetExceeded) as error:
+                    batch.found[number] = batch.over = error
+                except SubLMError as error:
+                    batch.found[number] = error
+
+        with ThreadPoolExecutor(min(width, len(requests)) or 1, thread_name_prefix="rlm-mcp ask") as pool:
+            working = [pool.submit(work) for _ in range(min(width, len(requests)))]
+            try:
+                for one in working:
+                    one.result()
+            except BaseException:
+                batch.stop.now()
+                raise
+        return batch.answers()
+
+    def most(self, request: Request) -> Cost:
+        """What a call may cost at most."""
+        said = [text for turn in request.history for text in turn]
+        texts = (request.prompt, request.system, request.schema, *said)
+        safety = self._safety.get(request.model, _SAFETY)
+        tokens = int(sum(map(estimate_tokens, texts)) * safety) + 4 * len(texts) + self.backend.overhead_tokens
+        usage = Usage(tokens_in=tokens, tokens_out=request.max_tokens)
+        return cost_of(usage, price_of(request.model, self._prices))
+
+    def key(self, request: Request) -> str:
+        """Of the question in the cache: backend, model, texts and parameters."""
+        named = json.dumps([self.backend.name, asdict(request)], sort_keys=True)
+        return hashlib.sha256(named.encode("ascii")).hexdigest()
+
+    def _ready(self, request: Request) -> Request:
+        """As it is sent: without secrets, with a model."""
+        return Request(
+            prompt=self._redact(request.prompt),
+            model=request.model or self.backend.default_model,
+            system=self._redact(request.system),
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            history=tuple((self._redact(asked), self._redact(said)) for asked, said in request.history),
+            schema=request.schema,
+        )
+
+    def _known(self, key: str, request: Request, budget: Budget, purpose: Purpose) -> Asked | None:
+        reply = self._ledger.known(key)
+        if reply is None:
+            return None
+        budget.count_cached()
+        self._ledger.cached(self._call(request, purpose, Cost(usd=0.0)))
+        return Asked(text=reply.text, model=reply.model, cost=Cost(usd=0.0), is_cached=True, is_cut=reply.is_cut)
+
+    def _call(self, request: Request, purpose: Purpose, most: Cost) -> Call:
+        return Call(
+            run=purpose.run,
+            session=purpose.session,
+            backend=self.backend.name,
+            model=request.model,
+            purpose=purpose.what,
+            most=most,
+        )
+
+    def _asked(self, key: str, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
+        pause = _FIRST_PAUSE_SECONDS
+        for tries_left in range(_TRIES - 1, -1, -1):
+            try:
+                return self._sent(key, request, budget, stop, purpose)
+            except SubLMBusy as error:
+                if not tries_left:
+                    raise
+                wanted = error.after_seconds if error.after_seconds is not None else pause * random.uniform(0.5, 1.0)
+                if wanted > min(_LONGEST_WISH_SECONDS, budget.seconds_left() or math.inf):
+                    raise
+                stop.wait(wanted)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        raise AssertionError("the last try returns or raises")
+
+    def _sent(self, key: str, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
+        """One request: reserved before, settled after, whatever comes between."""
+        most = self.most(request)
+        budget.reserve(most)
+        try:
+            number = self._ledger.sent(self._call(request, purpose, most))
+        except BaseException:
+            budget.settle(most, Cost(usd=0.0), is_failed=True)
+            raise
+        started = time.monotonic()
+        cost, status, kept = Cost(usd=0.0), CallStatus.FAILED, None
+        try:
+            reply = self.backend.complete(request, Stop(seconds=self._seconds(budget), parent=stop))
+            cost = cost_of(reply.usage, price_of(request.model, self._prices), reply.usd)
+            self._learn(request.model, most, reply.usage)
+            if not reply.text.strip():
+                raise _empty(request, reply)
+            status, kept = CallStatus.OK, Kept(text=reply.text, model=reply.model, cost=cost, is_cut=reply.is_cut)
+            return Asked(text=reply.text, model=reply.model, cost=cost, is_cut=reply.is_cut)
+        except SubLMTimeout as error:
+            status = CallStatus.ABANDONED
+            stop.left(1.0)  # raises, where it is not this request's time alone that is over
+            raise SubLMBusy(f"no answer within {time.monotonic() - started:.1f} s", may_be_charged=True) from error
+        except Cancelled:
+            status = CallStatus.ABANDONED
+            raise
+        except SubLMBusy as error:
+            status = CallStatus.ABANDONED if error.may_be_charged else CallStatus.FAILED
+            raise
+        finally:
+            budget.settle(most, cost, is_failed=kept is None, is_abandoned=status is CallStatus.ABANDONED)
+            seconds = time.monotonic() - started
+            self._ledger.settled(number, CallEnd(status=status, cost=cost, seconds=seconds, key=key, reply=kept))
+
+    def _seconds(self, budget: Budget) -> float:
+        """How long one request may take."""
+        left = budget.seconds_left()
+        return self._call_seconds if left is None else max(0.0, min(self._call_seconds, left))
+
+    def _learn(self, model: str, most: Cost, usage: Usage) -> None:
+        """Where a model counts more tokens than were reserved for a prompt, more are reserved from now on."""
+        if usage.tokens_in > most.tokens_in and not usage.is_estimate:
+            before = self._safety.get(model, _SAFETY)
+            self._safety[model] = min(_MOST_SAFETY, before * 1.1 * usage.tokens_in / most.tokens_in)
+
+
+class _Batch:
+    """Questions that are taken one after the other by several threads."""
+
+    def __init__(self, length: int, stop: Stop) -> None:
+        self.found: list[Asked | BudgetExceeded | SubLMError | None] = [None] * length
+        self.stop = stop
+        self.over: BudgetExceeded | Cancelled | None = None
+        """Why no more is asked."""
+        self._next = itertools.count()
+
+    def numbers(self) -> Iterator[int]:
+        """The next one each, until there are no more or it is over."""
+        while self.over is None and not self.stop.is_told:
+            number = next(self._next)
+            if number >= len(self.found):
+                return
+            yield number
+
+    def answers(self) -> list[Asked | BudgetExceeded | SubLMError]:
+        """In order; why it was over in the place of what was not asked."""
+        missing = self.over or Cancelled("cancelled")
+        return [missing if one is None else one for one in self.found]
+
+
+def _redacted(text: str) -> str:
+    return secrets.redact(text)[0]
+
+
+def _empty(request: Request, reply: Reply) -> SubLMError:
+    """What an answer without text is."""
+    if reply.refusal:
+        return SubLMRefused(f"{reply.model!r} refuses to answer: {reply.refusal[:300]!r}; ask otherwise")
+    if reply.is_cut:
+        return SubLMRefused(
+            f"{reply.model!r} used up all {request.max_tokens:,} tokens before it said anything; raise max_tokens"
+        )
+    return SubLMBusy(f"{reply.model!r} answered with nothing")
+
+
+def _landed(flight: Future[Asked], stop: Stop) -> None:
+    """Wait until the other one's flight is over.
+
+    Raises:
+        SubLMBusy, SubLMRefused: so it ended; asking the same again would end as it did.
+        Cancelled, SubLMTimeout: it is not waited for any more.
+    """
+    over = threading.Event()
+    flight.add_done_callback(lambda _flight: over.set())
+    with stop.waking(over.set):
+        while not over.wait(stop.left(60.0)):
+            continue
+    stop.left(1.0)
+    if not flight.cancelled():
+        flight.result()

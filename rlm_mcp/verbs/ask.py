@@ -1,0 +1,250 @@
+"""ask: a question answered over a Session, Documents or texts by a recursive Run, within a Budget.
+
+The cheapest way that answers is taken first: a typed question is answered by search alone; what fits into one prompt is
+answered by one call; only then a root model programs a Repl.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlm_mcp.costs import Spent
+from rlm_mcp.errors import BudgetExceeded, QueryError, RlmError, SubLMError
+from rlm_mcp.recursion.asking import checked, prompt_text
+from rlm_mcp.recursion.evidence import Evidence, Source, check
+from rlm_mcp.recursion.run import OK, Engine, Run, RunAnswer, Scope, ended_by
+from rlm_mcp.refs import Ref, parse_ref
+from rlm_mcp.store import copying, documents, log
+from rlm_mcp.store.copying import Copied
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.sessions import ScopePart, SessionRow
+from rlm_mcp.sublm.budget import Budget
+from rlm_mcp.sublm.lm import Request, Stop
+from rlm_mcp.sublm.metered import Purpose
+from rlm_mcp.verbs.query import understand
+from rlm_mcp.verbs.read import read
+from rlm_mcp.verbs.search import search
+
+SCOPES = ("session", "docs")
+_GATE_BYTES = 24_000
+"""A scope up to here goes into one prompt: below about 16,000 tokens a Run is no better than reading."""
+_GATE_REPLY_TOKENS = 1_024
+_SEARCH_TOKENS = 1_000
+_MOST_BYTES = 4 << 30
+_WHOLE_TOKENS = 16_000_000
+_ATOMIC = json.dumps(
+    {
+        "type": "object",
+        "properties": {
+            "answer": {"type": ["string", "null"]},
+            "quotes": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["answer"],
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAnswer:
+    """What a question came to."""
+
+    answer: str
+    """Empty unless ``status`` is ``ok``."""
+    status: str
+    """``ok``, or what ended it; see :class:`rlm_mcp.recursion.run.RunAnswer`."""
+    way: str
+    """``search``, ``one call`` or ``run``."""
+    spent: Spent
+    evidence: tuple[Evidence, ...] = ()
+    refs: tuple[str, ...] = ()
+    """Where the answer stands, each checked."""
+    run: str = ""
+    """Id of the Run; empty where none was needed."""
+    partial: str = ""
+    """What it had, where it has no answer."""
+    error: RlmError | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As ``--json`` gives it."""
+        error = {"type": type(self.error).__name__, "message": str(self.error)} if self.error is not None else None
+        spent = self.spent
+        return {
+            "answer": self.answer,
+            "status": self.status,
+            "way": self.way,
+            "calls": spent.calls,
+            "tokens": {"in": spent.tokens_in, "out": spent.tokens_out},
+            "usd": round(spent.usd, 6) if not spent.unpriced else None,
+            "cached": spent.cached,
+            "failed": spent.failed,
+            "abandoned": spent.abandoned,
+            "refs": list(self.refs),
+            "evidence": [asdict(one) for one in self.evidence],
+            "run": self.run,
+            "partial": self.partial,
+            "error": error,
+        }
+
+
+def session_scope(store: Store, parts: Sequence[ScopePart]) -> Scope:
+    """The Session, and those it continues as sources of quotes."""
+    sources = tuple(_of_log(store, part.session, is_own=number == 0) for number, part in enumerate(parts))
+    return Scope(name=f"session {parts[0].session.key}", texts=None, sources=sources)
+
+
+def documents_scope(store: Store, session: SessionRow) -> Scope:
+    """All loaded Documents, as a list.
+
+    Raises:
+        QueryError: none is loaded.
+    """
+    rows = documents.known_to(store, session)
+    if not rows:
+        raise QueryError("no documents are loaded in this session; load brings files in")
+    texts = tuple(_of_document(store, row.name, row.sha256, row.length) for row in rows)
+    return Scope(name=f"{len(texts)} documents", texts=texts, is_list=True)
+
+
+def refs_scope(store: Store, session: SessionRow, refs: Sequence[str]) -> Scope:
+    """The texts of Refs: of one as a text, of more as a list.
+
+    Raises:
+        RefError: one names nothing.
+    """
+    texts: list[Source] = []
+    for ref in refs:
+        parsed = parse_ref(ref)
+        if parsed.document and parsed.span is None:
+            row = documents.by_prefix(store, parsed.document)
+            texts.append(_of_document(store, ref, row.sha256, row.length))
+        else:
+            found = read(store, session, ref, max_tokens=_WHOLE_TOKENS)
+            texts.append(Source(name=ref, content=found.text.encode("utf-8", "replace")))
+    return Scope(name=", ".join(refs), texts=tuple(texts), is_list=len(texts) != 1)
+
+
+def files_scope(store: Store, paths: Sequence[Path]) -> Scope:
+    """Files, kept as Documents as they are now: of one the text, of more a list.
+
+    Raises:
+        DocumentError: one cannot be read as text.
+    """
+    copied = [(path, copying.copy(store.paths, path, most_bytes=_MOST_BYTES)) for path in paths]
+    with store.writing():
+        for _path, one in copied:
+            documents.add(store, one)
+    texts = tuple(_of_copied(store, path, one) for path, one in copied)
+    return Scope(name=", ".join(str(path) for path in paths), texts=texts, is_list=len(texts) != 1)
+
+
+def ask(  # noqa: PLR0913  # what a question needs
+    store: Store,
+    session: SessionRow | None,
+    question: str,
+    scope: Scope,
+    engine: Engine,
+    *,
+    budget: Budget,
+    stop: Stop,
+    run: Run | None = None,
+) -> AskAnswer:
+    """Answer the question, in the cheapest way that does.
+
+    Args:
+        run: the Run to use where one is needed; made here otherwise.
+
+    Raises:
+        QueryError: there is no question.
+        StoreError: what is done cannot be noted.
+    """
+    if not question.strip():
+        raise QueryError("the question is empty; ask something")
+    if session is not None and scope.texts is None:
+        found = _by_search(store, session, question)
+        if found is not None:
+            return found
+    at_once = _in_one_call(question, scope, engine, budget, stop)
+    if at_once is not None:
+        return at_once
+    ended = (run or Run(engine, question, scope, budget=budget, stop=stop)).to_the_end()
+    return _answer(ended, budget)
+
+
+def _by_search(store: Store, session: SessionRow, question: str) -> AskAnswer | None:
+    """The answer of search, where the question is a typed one and nothing else."""
+    if not understand(question).is_plain_question:
+        return None
+    found = search(store, session, question, max_tokens=_SEARCH_TOKENS)
+    if not found.total:
+        return None
+    refs = tuple(dict.fromkeys(hit.ref for hit in found.hits))
+    return AskAnswer(answer=found.text, status=OK, way="search", spent=Spent(), refs=refs)
+
+
+def _in_one_call(question: str, scope: Scope, engine: Engine, budget: Budget, stop: Stop) -> AskAnswer | None:
+    """The answer of one call with the whole scope in its prompt; None where that is too much, or did not answer."""
+    sources = scope.texts if scope.texts is not None else scope.sources[:1]
+    if sum(source.size for source in sources) > _GATE_BYTES:
+        return None
+    text = "\n\n".join(f"<text name={source.name!r}>\n{source.text()}\n</text>" for source in sources)
+    request = Request(
+        prompt=f"{question}\n\n{text}",
+        system=prompt_text("atomic").strip(),
+        model=engine.root_model,
+        max_tokens=_GATE_REPLY_TOKENS,
+    )
+    purpose = Purpose(run="", session=engine.session["key"], what="one call")
+    try:
+        said = engine.root.ask(request, budget, stop, purpose)
+    except (BudgetExceeded, SubLMError) as error:
+        return AskAnswer(answer="", status=ended_by(error), way="one call", spent=budget.spent, error=error)
+    value, complaint = checked(said.text, _ATOMIC)
+    if complaint or not isinstance(value, dict) or not isinstance(value["answer"], str):
+        return None
+    quotes = value.get("quotes")
+    evidence = check([str(one) for one in quotes] if isinstance(quotes, list) else [], sources)
+    return AskAnswer(
+        answer=value["answer"],
+        status=OK,
+        way="one call",
+        spent=budget.spent,
+        evidence=evidence,
+        refs=_refs(evidence),
+    )
+
+
+def _answer(ended: RunAnswer, budget: Budget) -> AskAnswer:
+    return AskAnswer(
+        answer=ended.answer,
+        status=ended.status,
+        way="run",
+        spent=budget.spent,
+        evidence=ended.evidence,
+        refs=_refs(ended.evidence),
+        run=ended.run,
+        partial=ended.partial,
+        error=ended.error,
+    )
+
+
+def _refs(evidence: Sequence[Evidence]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.ref for one in evidence if one.is_verified and one.ref))
+
+
+def _of_log(store: Store, session: SessionRow, *, is_own: bool) -> Source:
+    ref = Ref(session="" if is_own else session.key, whole=True)
+    path = log.log_path(store.paths, session.key)
+    return Source(name=f"session {session.key}", path=path, end=session.log_bytes, ref=ref)
+
+
+def _of_document(store: Store, name: str, sha256: str, length: int) -> Source:
+    path = documents.document_path(store, sha256)
+    return Source(name=name, path=path, end=length, ref=Ref(document=sha256[:8]))
+
+
+def _of_copied(store: Store, path: Path, copied: Copied) -> Source:
+    return _of_document(store, str(path), copied.sha256, copied.length)
