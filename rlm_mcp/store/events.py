@@ -105,12 +105,14 @@ def all_events(store: Store, session: SessionRow) -> Iterator[EventRow]:
 
 def table(store: Store, session: SessionRow, *, after: int, upto: int) -> list[tuple[object, ...]]:
     """Events ``after`` (not included) to ``upto`` as (seq, turn, kind, tool, agent, failed, time, start, length)."""
-    rows = store.connection.execute(
+    cursor = store.connection.cursor()
+    cursor.row_factory = None  # plain tuples: a long session has many
+    cursor.execute(
         "SELECT seq, turn, kind, tool, agent, failed, time, start, length FROM event "
         "WHERE session = ? AND seq > ? AND seq <= ? ORDER BY seq",
         (session.id, after, upto),
     )
-    return [tuple(row) for row in rows.fetchall()]
+    return cursor.fetchall()
 
 
 def text_of(store: Store, event: EventRow, *, max_bytes: int | None = None) -> str:
