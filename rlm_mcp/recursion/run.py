@@ -7,6 +7,7 @@ than by FINAL has no answer; what it had by then is kept beside.
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -236,9 +237,10 @@ class Run:
     def _seen(self, binding: Binding) -> Binding:
         """The same function; that it was called is noted."""
 
-        def called(**arguments: Any) -> JSON | Handed:
+        @functools.wraps(binding)  # so that arguments are still checked by its signature
+        def called(*given: Any, **named: Any) -> JSON | Handed:
             self._has_read = True
-            return binding(**arguments)
+            return binding(*given, **named)
 
         return called
 
