@@ -178,13 +178,17 @@ class Repls:
                 self._keeper = threading.Thread(target=self._keep, name="rlm-mcp repls", daemon=True)
                 self._keeper.start()
             held = self._held.get(session.key)
-        if held is None or held.session.cwd != session.cwd:
-            repo, why_not = repo_of(session, self._stores.paths)
-            made = _Held(
-                session=session, repl=SessionRepl(partial(self._started, repo)), repo=repo, repo_missing=why_not
-            )
-            with self._lock:
-                held = self._held.setdefault(session.key, made)
+        if held is not None and held.session.cwd == session.cwd:
+            return held
+        repo, why_not = repo_of(session, self._stores.paths)
+        with self._lock:
+            before = self._held.get(session.key)
+            is_same = before is not None and before.repo == repo
+            repl = before.repl if before is not None and is_same else SessionRepl(partial(self._started, repo))
+            held = self._held[session.key] = _Held(session=session, repl=repl, repo=repo, repo_missing=why_not)
+        if before is not None and not is_same:  # the session works elsewhere now
+            self._park(before)
+            before.repl.close()
         return held
 
     def _started(self, repo: Path | None) -> Repl:

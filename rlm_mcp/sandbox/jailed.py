@@ -20,7 +20,7 @@ from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Handed, Outcome
 
 _START_SECONDS = 20.0
 _SAVE_SECONDS = 60.0
-_FRAME_SECONDS = 10.0
+_FRAME_SECONDS = 2.0
 """A frame of either side that has begun is through by then."""
 _LOOK_SECONDS = 0.05
 """How often a wait looks whether it is to stop."""
@@ -36,8 +36,12 @@ _Message = TypeVar("_Message", wire.Ready, wire.Done, wire.Saved, wire.Restored)
 class JailedRepl:
     """Asks one child; ends it when it misbehaves."""
 
-    def __init__(self, jail: Jail, *, output_bytes: int = _OUTPUT_BYTES) -> None:
+    def __init__(self, jail: Jail, *, output_bytes: int = _OUTPUT_BYTES, variable_seconds: float = 10.0) -> None:
         """Lock the child down.
+
+        Args:
+            output_bytes: kept of what one Cell prints.
+            variable_seconds: for saving or restoring one variable; more, and it is named as lost.
 
         Raises:
             ReplGone: it could not be.
@@ -45,6 +49,7 @@ class JailedRepl:
         self._jail = jail
         self._output = os.memfd_create("rlm-mcp-output", os.MFD_CLOEXEC)
         self._output_bytes = output_bytes
+        self._variable_seconds = variable_seconds
         self.layers = jail.layers
         self._talking = threading.Lock()
         self._is_closed = False
@@ -88,7 +93,7 @@ class JailedRepl:
 
     def save(self, descriptor: int) -> wire.Saved:
         """Save all variables; raises ``ReplGone``."""
-        return self._ask(wire.Save(), (descriptor,), wire.Saved, _SAVE_SECONDS)
+        return self._ask(wire.Save(variable_seconds=self._variable_seconds), (descriptor,), wire.Saved, _SAVE_SECONDS)
 
     def restore(
         self,
@@ -98,7 +103,7 @@ class JailedRepl:
         bindings: Mapping[str, Binding],
     ) -> wire.Restored:
         """Take saved variables back; raises ``ReplGone``."""
-        message = wire.Restore(session=session, variables=tuple(places))
+        message = wire.Restore(session=session, variable_seconds=self._variable_seconds, variables=tuple(places))
         with_it = () if descriptor is None else (descriptor,)
         return self._ask(message, with_it, wire.Restored, _SAVE_SECONDS, bindings)
 
@@ -112,10 +117,16 @@ class JailedRepl:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Nobody else talks with the child meanwhile, and the output's file stays open."""
+        """Nobody else talks with the child meanwhile, and the output's file stays open.
+
+        Whatever is raised within ends the child: half a turn cannot be taken up again.
+        """
         try:
             with self._talking:
                 yield
+        except BaseException:
+            self._jail.kill()
+            raise
         finally:
             if self._is_closed and self._talking.acquire(blocking=False):
                 self._free()
@@ -134,25 +145,21 @@ class JailedRepl:
         bindings: Mapping[str, Binding],
         turn: _Turn,
     ) -> _Message:
-        """One turn: send, do what the child calls for, and take its answer. Whatever breaks it ends the child."""
+        """One turn: send, do what the child calls for, and take its answer."""
         end = self._jail.socket
-        try:
-            if wire.has_more(end):
-                raise wire.WireBroken("it spoke out of turn, or is gone")
-            wire.send(end, message, descriptors, deadline=turn.soon())
-            while True:
-                self._await(turn)
-                said = self._said(turn)
-                if isinstance(said, kind):
-                    return said
-                if isinstance(said, wire.Refused):
-                    raise wire.WireBroken(said.message)
-                if not isinstance(said, wire.Call):
-                    raise wire.WireBroken(f"{type(said).__name__} in place of {kind.__name__}")
-                self._answer(said, bindings, turn)
-        except BaseException:  # an interrupt of ours, too: half a turn cannot be taken up again
-            self._jail.kill()
-            raise
+        if wire.has_more(end):
+            raise wire.WireBroken("it spoke out of turn, or is gone")
+        wire.send(end, message, descriptors, deadline=turn.soon())
+        while True:
+            self._await(turn)
+            said = self._said(turn)
+            if isinstance(said, kind):
+                return said
+            if isinstance(said, wire.Refused):
+                raise wire.WireBroken(said.message)
+            if not isinstance(said, wire.Call):
+                raise wire.WireBroken(f"{type(said).__name__} in place of {kind.__name__}")
+            self._answer(said, bindings, turn)
 
     def _await(self, turn: _Turn) -> None:
         """Wait until the child speaks; one that is to stop is told so until it does.
@@ -208,11 +215,13 @@ class JailedRepl:
             try:
                 return self._exchange(message, descriptors, kind, bindings or {}, _Turn(seconds=seconds))
             except (wire.WireBroken, wire.FrameTooLong, TimeoutError) as error:
+                self._jail.kill()
                 why = self._jail.why_ended() or str(error) or f"no answer in {seconds:g} s"
                 raise ReplGone(f"the Repl's process was ended: {why}") from error
 
     def _ended(self, turn: _Turn, why: str) -> Outcome:
-        """The child is ended (its own way of ending is the better reason); what it had printed is kept."""
+        """End the child (its own way of ending is the better reason); what it had printed is kept."""
+        self._jail.kill()
         return Outcome(
             ending=None,
             output=self._written(1 << 62).decode("utf-8", "replace"),

@@ -117,6 +117,9 @@ class Failure:
 class Save:
     """Pickle all variables into the file whose descriptor comes along."""
 
+    variable_seconds: float
+    """For one of them; its own code may run."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restore:
@@ -124,7 +127,8 @@ class Restore:
 
     session: Mapping[str, Any]
     """As in :class:`Run`."""
-
+    variable_seconds: float
+    """As in :class:`Save`."""
     variables: tuple[tuple[str, int, int], ...] = ()
     """Name, offset, length."""
 
@@ -297,7 +301,7 @@ def _exactly(end: socket.socket, count: int, deadline: float | None, descriptors
 
 
 def _ready(end: socket.socket, event: int, deadline: float | None) -> bool:
-    """Whether the socket is; without a deadline the call itself waits. One that our own side closed meanwhile is gone."""
+    """Whether the socket is; without a deadline the call itself waits. One that our own side closed is broken."""
     if deadline is None:
         return True
     poll = select.poll()

@@ -43,6 +43,10 @@ class Mapped:
         """All of it."""
         return memoryview(self._map)
 
+    def begins(self, view: memoryview) -> bool:
+        """Whether the view is of its first bytes, one by one."""
+        return view.obj is self._map and view.c_contiguous and view == self.view[: view.nbytes]
+
     def text(self, start: int = 0, end: int | None = None) -> str:
         """Bytes ``start`` to ``end`` as text."""
         return str(self.view[start : self.length if end is None else end], "utf-8", "replace")

@@ -56,12 +56,16 @@ def _answer(runner: Runner, seen: Seen, message: wire.FromHost, descriptors: tup
                     runner.outdate()
                 return runner.run(message.number, message.code, message.timeout_seconds)
             case wire.Save():
-                return saving.save(descriptors[0], runner.variables())
+                return saving.save(descriptors[0], runner.variables(), message.variable_seconds)
             case wire.Restore():
                 seen.at(message.session)
                 runner.clear()
                 places = [(name, start, length) for name, start, length in message.variables]
-                return saving.restore(descriptors[0], places) if descriptors else wire.Restored(lost=())
+                return (
+                    saving.restore(descriptors[0], places, message.variable_seconds)
+                    if descriptors
+                    else wire.Restored(lost=())
+                )
             case _:
                 raise wire.WireBroken(f"{type(message).__name__} out of turn")
     finally:

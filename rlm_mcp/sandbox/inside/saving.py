@@ -24,8 +24,6 @@ from rlm_mcp.sandbox.wire import Restored, Saved
 
 _PROTOCOL = 3
 """The last whose pickles name each place of their memo, so that one can be left out when they are read."""
-_SECONDS = 10.0
-"""For one variable."""
 _VARIABLES = 9_000
 _UNSAVED = 200
 """Named of those that cannot be saved or restored."""
@@ -78,13 +76,13 @@ def _namespace() -> dict[str, Any]:
     return _KNOWN.place.namespace
 
 
-def _tried(work: Callable[[], object]) -> str:
+def _tried(work: Callable[[], object], seconds: float) -> str:
     """Why the work, which may run any code of Cells, failed; empty where it did not."""
     assert _KNOWN.place is not None
     try:
-        _KNOWN.place.limited(work, _SECONDS)
+        _KNOWN.place.limited(work, seconds)
     except CellTimeout:
-        return f"it took longer than {_SECONDS:g} s"
+        return f"it took longer than {seconds:g} s"
     except BaseException as error:  # noqa: BLE001  # the Cell executor: whatever a value's own pickling raises
         return _why(error)
     return ""
@@ -132,6 +130,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships 
         if type(value) is _CACHED and value.__wrapped__.__module__ == "__main__":
             return _cached, (value.__wrapped__, value.cache_parameters())
         name = _name_of(value)
+        if type(value) is memoryview and not name:
+            return memoryview, (bytes(value),)
         return (_named, (name,)) if name else super().reducer_override(value)
 
 
@@ -148,7 +148,8 @@ def _function(code: types.CodeType, name: str) -> types.FunctionType:
 
 def _cached(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Callable[..., Any]:
     """A function behind ``functools.lru_cache``; its cache is empty."""
-    return lru_cache(**parameters)(function)
+    cached: Callable[..., Any] = lru_cache(**parameters)(function)
+    return cached
 
 
 def _contents(cell: types.CellType) -> tuple[Any, ...]:
@@ -206,14 +207,14 @@ class _Sink:
         return count
 
 
-def save(descriptor: int, variables: Mapping[str, Any]) -> Saved:
-    """Pickle the variables into the file; those that cannot be are named with the reason."""
+def save(descriptor: int, variables: Mapping[str, Any], seconds: float) -> Saved:
+    """Pickle the variables into the file; those that cannot be in so many seconds are named with the reason."""
     wanted = dict(list(variables.items())[-_VARIABLES:])
     unsaved: dict[str, str] = {}
     while True:
         sink = _Sink(descriptor)
         sink.clear()
-        places, failed = _saved(sink, {name: wanted[name] for name in wanted if name not in unsaved})
+        places, failed = _saved(sink, {name: wanted[name] for name in wanted if name not in unsaved}, seconds)
         if sink.error is not None:
             return Saved(variables=(), unsaved=(), complaint=str(sink.error)[:_WHY_CHARS])
         unsaved.update(failed)
@@ -221,7 +222,9 @@ def save(descriptor: int, variables: Mapping[str, Any]) -> Saved:
             return Saved(variables=tuple(places), unsaved=_named_at_most(unsaved, len(variables) - len(wanted)))
 
 
-def _saved(sink: _Sink, variables: Mapping[str, Any]) -> tuple[list[tuple[str, int, int]], dict[str, str]]:
+def _saved(
+    sink: _Sink, variables: Mapping[str, Any], seconds: float
+) -> tuple[list[tuple[str, int, int]], dict[str, str]]:
     """Places of the variables; or those that cannot be saved, with the reason.
 
     What a failed one has in common with others is lost with it, so that all has to be written again without it.
@@ -231,7 +234,7 @@ def _saved(sink: _Sink, variables: Mapping[str, Any]) -> tuple[list[tuple[str, i
     pickler = _Pickler(sink, protocol=_PROTOCOL)
     for name, value in variables.items():
         start = sink.written_bytes
-        why = _tried(partial(_dump, pickler, value))
+        why = _tried(partial(_dump, pickler, value), seconds)
         if sink.error is not None:
             break
         if why:
@@ -281,7 +284,7 @@ class _Source:
         return self.read(len(found[0]) + len(found[1]))
 
 
-def restore(descriptor: int, places: list[tuple[str, int, int]]) -> Restored:
+def restore(descriptor: int, places: list[tuple[str, int, int]], seconds: float) -> Restored:
     """Put the saved variables into the namespace; those that cannot be are named with the reason.
 
     One that fails may leave half-made things behind, so all is read again without it; what shares something with it
@@ -289,19 +292,19 @@ def restore(descriptor: int, places: list[tuple[str, int, int]]) -> Restored:
     """
     lost: dict[str, str] = {}
     while True:
-        failed = _restored(descriptor, [place for place in places if place[0] not in lost])
+        failed = _restored(descriptor, [place for place in places if place[0] not in lost], seconds)
         if not failed:
             return Restored(lost=_named_at_most(lost, 0))
         lost.update(failed)
 
 
-def _restored(descriptor: int, places: list[tuple[str, int, int]]) -> dict[str, str]:
+def _restored(descriptor: int, places: list[tuple[str, int, int]], seconds: float) -> dict[str, str]:
     """The first that cannot be restored, and why."""
     source = _Source(descriptor)
     unpickler = pickle.Unpickler(source)  # noqa: S301  # only ever inside the Jail
     for name, start, length in places:
         source.begin(start, length)
-        why = _tried(partial(_load, unpickler, name))
+        why = _tried(partial(_load, unpickler, name), seconds)
         if why:
             return {name: why}
     return {}

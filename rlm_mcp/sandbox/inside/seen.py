@@ -234,6 +234,9 @@ class Seen:
         if isinstance(value, str):
             whole = self._session is not None and self._session.has_text(value)
             return f"text:{len(self._session)}" if whole and self._session is not None else ""
+        if type(value) is memoryview:
+            whole = self._session is not None and self._session.has_raw(value)
+            return f"raw:{value.nbytes}" if whole else ""
         for name, given in self._host.runner.given.items():
             if value is given:
                 return name
@@ -251,6 +254,8 @@ class Seen:
         kind, _colon, key = name.partition(":")
         if kind == "text":
             return self._session.text_until(int(key))
+        if kind == "raw":
+            return self._session.raw[: int(key)]
         if kind == "session" and key:
             return {one.key: one for one in (self._session, *self._session.earlier)}[key]
         if kind == "document" and key:

@@ -229,6 +229,10 @@ class Session:
         """Whether this very str is ``session.text``."""
         return text is self._text and self._text_bytes >= 0
 
+    def has_raw(self, view: memoryview) -> bool:
+        """Whether the view is the beginning of what :attr:`raw` gives."""
+        return self._log is not None and self._log.begins(view)
+
     @property
     def raw(self) -> memoryview:
         """All of it as bytes, mapped: for patterns over very long sessions."""

@@ -1,0 +1,73 @@
+"""Repls for tests: in a real Jail, the strongest that this machine gives."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from rlm_mcp.errors import JailUnavailable
+from rlm_mcp.sandbox.jail import Jail, Limits
+from rlm_mcp.sandbox.jailed import JailedRepl
+from rlm_mcp.sandbox.layers import confinement, survey
+from rlm_mcp.sandbox.mounts import Mapped
+from rlm_mcp.sandbox.repl import Binding, Cell, Outcome
+from rlm_mcp.sandbox.wire import Ending
+
+NOBODY: Mapping[str, Any] = {
+    "key": "0badcafe", "events": 0, "turns": 0, "log_bytes": 0, "title": "", "cwd": "", "model": "",
+    "started": None, "updated": None, "earlier": [],
+}  # fmt: skip
+"""A Session in which nothing has happened yet, as a Cell is told of it."""
+
+
+class Rig:
+    """A Repl, and short ways to run Cells in it."""
+
+    def __init__(self, repl: JailedRepl, bindings: Mapping[str, Binding]) -> None:
+        self.repl = repl
+        self.bindings = bindings
+        self.session: Mapping[str, Any] = NOBODY
+        self.number = 0
+
+    def run(
+        self, code: str, seconds: float = 20.0, *, stop: threading.Event | None = None, grace: float = 1.0
+    ) -> Outcome:
+        """Run a Cell."""
+        self.number += 1
+        cell = Cell(number=self.number, code=code, timeout_seconds=seconds, session=self.session)
+        return self.repl.run(cell, self.bindings, stop=stop, grace_seconds=grace)
+
+    def shown(self, code: str, seconds: float = 20.0) -> str:
+        """What a Cell shows that ends well."""
+        found = self.run(code, seconds)
+        assert found.ending is Ending.OK, (found.output, found.why)
+        return found.output.rstrip("\n")
+
+    def fails(self, code: str) -> str:
+        """The last line of the traceback of a Cell that fails."""
+        found = self.run(code)
+        assert found.ending is Ending.ERROR, found.output
+        return found.output.rstrip("\n").splitlines()[-1]
+
+
+def start(
+    mapped: Mapped | None = None, *, output_bytes: int = 1 << 20, variable_seconds: float = 10.0, **limits: int
+) -> JailedRepl:
+    """A Repl; the test is skipped where this machine confines nothing."""
+    try:
+        jail = Jail.start(mapped or Mapped(), Limits(**limits), confinement(survey()))
+        return JailedRepl(jail, output_bytes=output_bytes, variable_seconds=variable_seconds)
+    except JailUnavailable as error:
+        pytest.skip(str(error))
+
+
+@contextmanager
+def rigged(bindings: Mapping[str, Binding] | None = None, mapped: Mapped | None = None, **more: Any) -> Iterator[Rig]:
+    """A Repl that is closed in the end."""
+    repl = start(mapped, **more)
+    try:
+        yield Rig(repl, bindings or {})
+    finally:
+        repl.close()
