@@ -18,6 +18,7 @@ from typing import Self
 from tests.cli.rig import ROOT
 
 _SECONDS = 60.0
+_SILENCE_SECONDS = 0.3
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07")
 
 
@@ -52,17 +53,24 @@ class Terminal:
         """Press these keys."""
         os.write(self._master, keys.encode())
 
-    def until(self, *texts: str) -> str:
-        """What is shown up to and with the first of these texts, without colours; fails where none comes."""
+    def until(self, text: str) -> str:
+        """What is shown up to and with ``text``, without colours; fails where it does not come."""
         deadline = time.monotonic() + _SECONDS
-        while not (found := min(((at, one) for one in texts if (at := self._unread.find(one)) >= 0), default=None)):
+        while text not in (seen := _ESCAPES.sub("", self._unread)):
             assert select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0], self._unread
             piece = self._read()
             assert piece, f"it ended; shown was {self._unread!r}"
-            self._unread = _ESCAPES.sub("", self._unread + piece)
-        end = found[0] + len(found[1])
-        shown, self._unread = self._unread[:end], self._unread[end:]
-        return shown
+            self._unread += piece
+        shown, found, self._unread = seen.partition(text)
+        return shown + found
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C once nothing more is shown: readline minds it only while it waits, a Cell only once it runs."""
+        while select.select([self._master], [], [], _SILENCE_SECONDS)[0]:
+            piece = self._read()
+            assert piece, f"it ended; shown was {self._unread!r}"
+            self._unread += piece
+        self.type("\x03")
 
     def answer(self, line: str, prompt: str = ">>> ") -> str:
         """Type a line at the prompt; what is shown up to the next prompt."""

@@ -165,22 +165,17 @@ def test_ctrl_c_stops_the_cell_and_keeps_the_prompt(recorded_session: Path) -> N
         assert "KeyboardInterrupt" in _interrupted(terminal, "all((x := n) == 0 for n in iter(int, 1))")
         assert "True" in terminal.answer("x == 0")
         terminal.type("thrown away")
-        terminal.until("away")
-        terminal.type("\x03")
+        terminal.interrupt()
         terminal.until(">>> ")
         assert "'still here'" in terminal.answer("'still ' + 'here'")
 
 
 def _interrupted(terminal: Terminal, endless: str) -> str:
-    """What is shown of a Cell that Ctrl-C stopped; it is typed again where Ctrl-C came before it began."""
-    for _ in range(10):
-        terminal.type(f"{endless}\n")
-        terminal.until(f"{endless}\r\n")
-        terminal.type("\x03")
-        shown = terminal.until(">>> ")
-        if "KeyboardInterrupt" in shown:
-            return shown
-    raise AssertionError("Ctrl-C never reached the Cell")
+    """What is shown of a Cell that Ctrl-C stopped."""
+    terminal.type(f"{endless}\n")
+    terminal.until(f"{endless}\r\n")
+    terminal.interrupt()
+    return terminal.until(">>> ")
 
 
 def test_who_will_not_wait_for_another_process_may_leave(recorded_session: Path) -> None:
@@ -191,13 +186,11 @@ def test_who_will_not_wait_for_another_process_may_leave(recorded_session: Path)
             prompt("--transcript", recorded_session) as terminal,
             locked(store.paths.repl / f"{session.key}.lock", patience_seconds=0.0),
         ):
-            for _ in range(10):
-                terminal.type("x = 1\n")
-                terminal.until("x = 1\r\n")
-                terminal.type("\x03")
-                if terminal.until("again leaves", ">>> ").endswith("leaves"):
-                    break
-            terminal.type("\x03")
+            terminal.type("x = 1\n")
+            terminal.until("x = 1\r\n")
+            terminal.interrupt()
+            terminal.until("again leaves")
+            terminal.interrupt()
             assert terminal.end()[0] == EXIT_INTERRUPTED
         assert cells.last_number(store, session.key) == 0
 
