@@ -31,7 +31,10 @@ _log = logging.getLogger("rlm_mcp")
 _CALLS_AT_ONCE = 8
 _CELLS_AT_ONCE = 16
 """Cells wait in threads of their own, so that the other tools never wait for them."""
+_SLOW = frozenset({"ask", "job", "load"})
 _PARENT_CHECK_SECONDS = 1.0
+_SWITCH_SECONDS = 0.001
+"""A thread that works on what a Cell has printed lets the others go on so soon."""
 _UNORDERED = frozenset({"codex-mcp-client"})
 """Clients that send calls of read-only tools in any order, seen with Codex 0.169; those of other tools one by one."""
 
@@ -56,7 +59,8 @@ def build(tools: Tools) -> Server[Any]:
                 async with turns[asked.thread_id]:
                     text = await anyio.to_thread.run_sync(tools.call, asked, abandon_on_cancel=True, limiter=cells)
             else:
-                text = await anyio.to_thread.run_sync(tools.call, asked, abandon_on_cancel=True, limiter=limiter)
+                room = cells if asked.name in _SLOW else limiter
+                text = await anyio.to_thread.run_sync(tools.call, asked, abandon_on_cancel=True, limiter=room)
         except RlmError as error:
             return _result(f"{type(error).__name__}: {error}", is_error=True)
         except anyio.get_cancelled_exc_class():
@@ -115,6 +119,7 @@ def serve(*, transcript: Path | None = None, repo: Path | None = None) -> NoRetu
         UsageError: a setting is unknown or out of its limits.
     """
     stores = wire()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     if not sys.stdin.isatty():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the client's terminal is meant for the client
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="rlm-mcp: %(message)s")

@@ -163,7 +163,7 @@ class _Seen:
         """As the verb."""
         for name, value in filters.items():
             if name not in _FILTERS or type(value) is not _FILTERS[name]:
-                raise QueryError(f"search takes no {name}={value!r:.80}; it takes: {', '.join(_FILTERS)}")
+                raise QueryError(f"search takes no {name}={_briefly(value)}; it takes: {', '.join(_FILTERS)}")
         answer = search(self.store, self.session, _text(query, "query"), **filters)
         return {"text": answer.text, "total": answer.total, "hits": [asdict(hit) for hit in answer.hits]}
 
@@ -184,13 +184,13 @@ class _Seen:
         for row in documents.known_to(self.store, self.session):
             if row.sha256 == sha256:
                 return Handed(path=documents.document_path(self.store, row.sha256), length=row.length)
-        raise QueryError(f"no document {sha256!r:.80} is loaded")
+        raise QueryError(f"no document {_briefly(sha256)} is loaded")
 
     def _part(self, key: Any) -> ScopePart:
         for part in self.scope:
             if part.session.key == key:
                 return part
-        raise QueryError(f"session {key!r:.80} is not one that this session continues")
+        raise QueryError(f"session {_briefly(key)} is not one that this session continues")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +235,9 @@ class _Mapped:
             return found
         if isinstance(since, int | float) and not isinstance(since, bool):
             return times.parse_since(since, time.time())
-        raise QueryError(f"since is {since!r:.80}; give a time ('2 hours ago', '2026-11-22T09:00') or a Ref ('t12')")
+        raise QueryError(
+            f"since is {_briefly(since)}; give a time ('2 hours ago', '2026-11-22T09:00') or a Ref ('t12')"
+        )
 
     def _time_of(self, ref: Ref) -> float | None:
         if ref.turn is not None:
@@ -278,13 +280,20 @@ def _refuse(why: str, **_arguments: Any) -> Any:
     raise UsageError(why)
 
 
+def _briefly(value: Any) -> str:
+    """A Cell's argument as a refusal names it; one of a million parts is not looked through for that."""
+    if isinstance(value, list | dict):
+        return f"a {type(value).__name__} of {len(value):,}"
+    return repr(value[:80]) if isinstance(value, str) else f"{value!r:.80}"
+
+
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise QueryError(f"{name} is {value!r:.80}; give a text")
+        raise QueryError(f"{name} is {_briefly(value)}; give a text")
     return value
 
 
 def _number(value: Any, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise QueryError(f"{name} is {value!r:.80}; give a whole number, 0 or more")
+        raise QueryError(f"{name} is {_briefly(value)}; give a whole number, 0 or more")
     return value
