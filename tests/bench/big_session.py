@@ -22,7 +22,7 @@ _TURN = 100
 
 
 def write(home: Path, *, events: int, event_bytes: int, extra: str = "", cwd: str = "") -> SessionRow:
-    """A Session of so many Events in the store below ``home``; ``extra`` stands in every text (``ü``: none is ASCII)."""
+    """A Session of so many Events in the store below ``home``; ``extra`` stands in the text of each."""
     path = str(home / "big.jsonl")
     name = f"big-{events}-{event_bytes}-{len(extra)}"
     with open_store(Paths(home=home), Settings()) as store:
@@ -48,7 +48,7 @@ def write(home: Path, *, events: int, event_bytes: int, extra: str = "", cwd: st
 def _events(name: str, count: int, size: int, extra: str) -> Iterator[Event]:
     chance = random.Random(5)
     words = ["".join(chance.choices(string.ascii_lowercase, k=chance.randrange(3, 10))) for _ in range(2_000)]
-    paragraphs = [f"{extra} ".join(chance.choices(words, k=size // 5))[: size - 80] for _ in range(200)]
+    paragraphs = [" ".join(chance.choices(words, k=size // 5))[: size - 80] for _ in range(200)]
     for number in range(count):
         mark = RARE if number % RARE_EVERY == RARE_EVERY // 2 else "usual"
         text = f"line {number} of the {mark} log\n{paragraphs[number % 200]}\ntotal {number * 7} {extra}"
