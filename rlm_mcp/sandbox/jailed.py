@@ -84,6 +84,8 @@ class JailedRepl:
             os.ftruncate(self._output, 0)
             try:
                 done = self._exchange(message, (), wire.Done, bindings, turn)
+                if done.number != cell.number:
+                    raise wire.WireBroken(f"the end of c{done.number} in place of that of c{cell.number}")
             except (wire.WireBroken, wire.FrameTooLong) as error:
                 return self._ended(turn, str(error))
             except TimeoutError:

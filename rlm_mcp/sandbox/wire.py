@@ -159,6 +159,8 @@ class Call:
 class Done:
     """A Cell ended."""
 
+    number: int
+    """Of the Cell: what was forged for one is no answer to the next."""
     ending: Ending
     written_bytes: int
     """In the output file."""
@@ -340,6 +342,7 @@ def from_child(found: Mapping[str, Any]) -> FromChild:
             message = Call(name=fields_of.text("name"), arguments=fields_of.mapping("arguments"))
         case "Done":
             message = Done(
+                number=fields_of.number("number"),
                 ending=fields_of.ending("ending"),
                 written_bytes=fields_of.number("written_bytes"),
                 lost_bytes=fields_of.number("lost_bytes"),

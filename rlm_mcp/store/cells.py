@@ -123,10 +123,15 @@ def cell_row(store: Store, session: SessionRow, number: int) -> CellRow:
     return found[0]
 
 
-def after(store: Store, session_key: str, number: int, *, limit: int = 10_000) -> list[CellRow]:
-    """Cells behind ``number``, in order."""
+def after(
+    store: Store, session_key: str, number: int, *, limit: int = 10_000, has_output: bool = True
+) -> list[CellRow]:
+    """Cells behind ``number``, in order; without their outputs (which may be large) where they are not wanted."""
+    output = "output" if has_output else "x'' AS output"
     rows = store.connection.execute(
-        "SELECT * FROM cell WHERE session_key = ? AND number > ? ORDER BY number LIMIT ?", (session_key, number, limit)
+        f"SELECT session_key, number, time, seconds, code, status, {output}, lost_bytes, variables FROM cell "
+        "WHERE session_key = ? AND number > ? ORDER BY number LIMIT ?",
+        (session_key, number, limit),
     )
     return [_cell(row) for row in rows]
 
@@ -191,7 +196,7 @@ def _cell(row: sqlite3.Row) -> CellRow:
         seconds=row["seconds"],
         code=row["code"],
         status=CellStatus(row["status"]),
-        output=zlib.decompress(row["output"]).decode("utf-8", "replace"),
+        output=zlib.decompress(row["output"]).decode("utf-8", "replace") if row["output"] else "",
         lost_bytes=row["lost_bytes"],
         variables=_pairs(row["variables"]),
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 from rlm_mcp.errors import ReplBusy, ReplGone, UsageError
 from rlm_mcp.locks import Held, locked
-from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Repl
+from rlm_mcp.sandbox.repl import Binding, Cell, Repl
 from rlm_mcp.store import cells
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
 from rlm_mcp.store.database import Store, translated
@@ -48,6 +48,8 @@ _ENDED_AT_MOST = 4
 _LOOK_SECONDS = 0.1
 """How often who waits for another Cell looks whether it is to stop."""
 _UNKNOWN = -1
+_RESET = "reset()"
+"""A Cell of just this always works."""
 
 
 class SessionRepl:
@@ -86,7 +88,6 @@ class SessionRepl:
         bindings: Mapping[str, Binding],
         *,
         timeout_seconds: float = DEFAULT_SECONDS,
-        grace_seconds: float = GRACE_SECONDS,
         owner: object = None,
     ) -> ReplAnswer:
         """Run a Cell and write it into the journal.
@@ -105,12 +106,15 @@ class SessionRepl:
         _check(code, timeout_seconds)
         session = scope[0].session
         with self._called(owner) as stop, self._alone(store, session, timeout_seconds, stop):
-            live, notes = self._ready(store, scope, bindings, stop)
+            if code.strip() == _RESET:
+                live, notes = self._anew(store, session), ()
+            else:
+                live, notes = self._ready(store, scope, bindings, stop)
             before = self._variables
             told = known(store, scope)
             cell = Cell(number=self._number + 1, code=code, timeout_seconds=timeout_seconds, session=told)
             self._number = _UNKNOWN  # until it is written down
-            outcome = live.run(cell, bindings, stop=stop, grace_seconds=grace_seconds)
+            outcome = live.run(cell, bindings, stop=stop)
             row, is_redacted = written(session, cell, outcome, before)
             with store.writing():
                 cells.add(store, row)
@@ -204,9 +208,15 @@ class SessionRepl:
         if stop.is_set():
             raise ReplBusy(f"the Cell was cancelled before it began: session {session.key} was being restored")
         self._number = last
-        latest = cells.latest(store, session.key)
-        self._variables = latest.variables if latest is not None else ()
+        row = cells.repl_row(store, session.key)
+        self._variables = row.variables if row is not None else ()
         return live, notes
+
+    def _anew(self, store: Store, session: SessionRow) -> Repl:
+        """A new one: a Cell may have filled or broken the one there is, or have left what cannot be restored."""
+        self.close()
+        self._number, self._variables = cells.last_number(store, session.key), ()
+        return self._alive()
 
     def _alive(self) -> Repl:
         """The live one, or a new one."""
@@ -225,7 +235,7 @@ class SessionRepl:
         """
         session, told = scope[0].session, known(store, scope)
         saved = cells.checkpoint(store, session.key)
-        since = cells.after(store, session.key, saved.cell if saved else 0)
+        since = cells.after(store, session.key, saved.cell if saved else 0, has_output=False)
         reset = max((index for index, row in enumerate(since) if row.status is CellStatus.RESET), default=None)
         if reset is not None:
             saved, since = None, since[reset + 1 :]

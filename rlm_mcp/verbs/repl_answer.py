@@ -84,6 +84,7 @@ def written(session: SessionRow, cell: Cell, outcome: Outcome, before: Variables
 
 
 def answer(settings: Settings, row: CellRow, outcome: Outcome, before: Variables, notes: tuple[str, ...]) -> ReplAnswer:
+    """What a Cell came to, cut to the size of an answer."""
     ref = f"c{row.number}"
     most = settings.repl_tokens * _CHARS_PER_TOKEN
     shown = cut(clean(row.output).rstrip("\n"), most, ref)

@@ -32,6 +32,7 @@ _MESSAGES = st.one_of(
     st.builds(wire.Call, name=_NAMES, arguments=st.dictionaries(_NAMES, _JSON, max_size=5)),
     st.builds(
         wire.Done,
+        number=_COUNTS,
         ending=st.sampled_from(Ending),
         written_bytes=_COUNTS,
         lost_bytes=_COUNTS,
@@ -47,7 +48,7 @@ _MESSAGES = st.one_of(
     st.builds(wire.Restored, lost=_PAIRS),
 )
 _FIELDS = (
-    "kind", "layers", "message", "name", "arguments", "ending", "written_bytes", "lost_bytes", "final_start",
+    "kind", "number", "layers", "message", "name", "arguments", "ending", "written_bytes", "lost_bytes", "final_start",
     "variables", "unsaved", "complaint", "lost",
 )  # fmt: skip
 _KINDS = ("Ready", "Refused", "Call", "Done", "Saved", "Restored", "Run", "Value")

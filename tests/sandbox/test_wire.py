@@ -15,7 +15,7 @@ from rlm_mcp.sandbox.wire import Ending, FrameTooLong, WireBroken
 
 _MOST = wire.MAX_FROM_CHILD
 _DONE = {
-    "kind": "Done", "ending": "ok", "written_bytes": 0, "lost_bytes": 0, "final_start": -1, "variables": [],
+    "kind": "Done", "number": 1, "ending": "ok", "written_bytes": 0, "lost_bytes": 0, "final_start": -1, "variables": [],
 }  # fmt: skip
 
 
@@ -42,6 +42,7 @@ FROM_CHILD: list[wire.FromChild] = [
     wire.Refused(message="no room"),
     wire.Call(name="search", arguments={"query": "\u00e4\U0001f600", "limit": 3, "deep": [1, [2.5, None, True]]}),
     wire.Done(
+        number=3,
         ending=Ending.FINAL,
         written_bytes=7,
         lost_bytes=0,

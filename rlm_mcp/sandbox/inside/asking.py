@@ -88,9 +88,13 @@ class Host:
         assert isinstance(message, wire.Value)
         if message.file_bytes < 0:
             return message.value
-        if not descriptors:
-            raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}; del some documents or views of texts")
-        return Mapped(descriptors[0], message.file_bytes)
+        try:
+            if descriptors:
+                return Mapped(descriptors[0], message.file_bytes)
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+        raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}; del some documents or views of texts")
 
     def _exchange(self, frame: bytes) -> tuple[wire.FromHost, tuple[int, ...]]:
         try:

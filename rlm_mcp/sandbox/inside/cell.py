@@ -330,6 +330,7 @@ class Runner:
                 self.output.say(f"OutputTooLong: FINAL: {error}")
                 ending, start = Ending.ERROR, -1
         return Done(
+            number=self.cell,
             ending=ending,
             written_bytes=self.output.written_bytes,
             lost_bytes=self.output.lost_bytes,
