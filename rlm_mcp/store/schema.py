@@ -200,7 +200,7 @@ CREATE TABLE cell (
     lost_bytes INTEGER NOT NULL DEFAULT 0,       -- printed beyond the limit, not kept
     variables TEXT NOT NULL DEFAULT '[]',        -- JSON: [name, what it is] of every variable after it
     PRIMARY KEY (session_key, number)
-) WITHOUT ROWID;
+);  -- with rowids: without, SQLite gives a row over a quarter of a page one of its own
 
 -- The latest saved variables of each Session's Repl.
 CREATE TABLE checkpoint (
