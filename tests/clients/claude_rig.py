@@ -20,8 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlm_mcp.cli import install_claude
+from rlm_mcp.config import Paths
 from tests.clients.claude_provider import Provider
 
+TOOLS = "mcp__plugin_rlm-mcp_rlm-mcp__"
+"""What the client puts before the names of our tools."""
 _KEY = "sk-ant-dummy-000000000000000000000000"
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_=>78])")
 
@@ -91,6 +95,17 @@ class ClaudeHome:
         return sorted(self.config.glob("projects/*/*.jsonl"), key=lambda path: path.stat().st_mtime)
 
 
+def target_of(home: ClaudeHome) -> install_claude.ClaudeTarget:
+    """What ``rlm-mcp install claude`` works on."""
+    return install_claude.find_target(Paths(home=home.store), home.environment(), str(home.binary))
+
+
+def install(home: ClaudeHome) -> None:
+    """As a person would, and says yes."""
+    for step in install_claude.plan_install(target_of(home)).steps:
+        step.apply()
+
+
 class Headless:
     """A running ``claude -p`` fed through stream-json. Use :func:`headless`."""
 
@@ -104,19 +119,37 @@ class Headless:
         Raises:
             RuntimeError: the client ended before.
         """
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        self.send(text, image)
+        return self.result()
+
+    def send(self, text: str, image: str = "") -> None:
+        """Send a prompt, and wait for nothing."""
         source = {"type": "base64", "media_type": "image/png", "data": image}
         shown = [{"type": "text", "text": text}, {"type": "image", "source": source}]
-        message = {"type": "user", "message": {"role": "user", "content": shown if image else text}}
-        self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
+        self._write({"type": "user", "message": {"role": "user", "content": shown if image else text}})
+
+    def interrupt(self) -> None:
+        """What the client's SDK sends for a person's Escape."""
+        self._write({"type": "control_request", "request_id": "interrupt", "request": {"subtype": "interrupt"}})
+
+    def result(self) -> dict[str, Any]:
+        """The ``result`` line that ends the turn.
+
+        Raises:
+            RuntimeError: the client ended before.
+        """
+        assert self.process.stdout is not None
         for line in self.process.stdout:
             found = json.loads(line)
             self.lines.append(found)
             if found["type"] == "result":
                 return dict(found)
-        raise RuntimeError(f"the client ended with {self.process.wait()} before it answered {text!r}")
+        raise RuntimeError(f"the client ended with {self.process.wait()} before the turn did")
+
+    def _write(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
 
     @property
     def session(self) -> str:

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+SERVER = "mcp__rlm_mcp"
+"""The namespace of our tools."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
@@ -100,6 +103,27 @@ class Provider:
         """Whether ``ready`` became true; asked after each request."""
         with self.changed:
             return self.changed.wait_for(lambda: ready(self), timeout=seconds)
+
+
+def shell(command: str) -> ToolCall:
+    """The model runs a command."""
+    return ToolCall(name="exec_command", arguments={"cmd": command})
+
+
+def ask(tool: str, **arguments: object) -> Step:
+    """The model calls one of our tools."""
+    return Step(calls=(ToolCall(name=tool, namespace=SERVER, arguments=arguments),), tokens=9_000)
+
+
+def outputs(request: Request) -> list[str]:
+    """Texts of the tool outputs that the model sees."""
+    found = []
+    for item in request.body["input"]:
+        output = item.get("output")
+        if isinstance(output, list):
+            output = "\n".join(part.get("text", "") for part in output)
+        found += [output] if output is not None else []
+    return found
 
 
 def _texts(item: dict[str, Any]) -> Iterator[str]:

@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlm_mcp.cli import install_codex
+from rlm_mcp.config import Paths
+
 _HERE = Path(__file__).resolve().parent
 _REPLIES = {
     b"\x1b[6n": b"\x1b[1;1R",
@@ -131,6 +134,23 @@ class CodexHome:
         """``codex exec``: one prompt, headless."""
         return self.run("exec", "--json", "--skip-git-repo-check", *arguments, prompt)
 
+    @contextmanager
+    def started(self, prompt: str) -> Iterator[subprocess.Popen[bytes]]:
+        """``codex exec`` while it runs; killed at the end if it still does."""
+        process = subprocess.Popen(
+            [self.binary, "exec", "--json", "--skip-git-repo-check", prompt],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.project,
+            env=self.environment(),
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
     def resume(self, prompt: str, *arguments: str) -> Ran:
         """``codex exec resume --last``: go on with the newest session."""
         return self.run("exec", "resume", "--last", "--json", "--skip-git-repo-check", *arguments, prompt)
@@ -157,6 +177,17 @@ class CodexHome:
             yield terminal
         finally:
             terminal.stop()
+
+
+def target_of(home: CodexHome) -> install_codex.CodexTarget:
+    """What ``rlm-mcp install codex`` works on."""
+    return install_codex.find_target(Paths(home=home.store), home.environment(), str(home.binary))
+
+
+def install(home: CodexHome) -> None:
+    """As a person would, and says yes."""
+    for step in install_codex.plan_install(target_of(home)).steps:
+        step.apply()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,12 +16,12 @@ from rlm_mcp.store import degraded, folds
 from rlm_mcp.store.database import open_store
 from rlm_mcp.verbs.ingest import ingest
 from tests.clients.claude_provider import SUMMARY, Provider, Request, Step, provider
-from tests.clients.claude_rig import ClaudeHome, headless, interactive
+from tests.clients.claude_rig import TOOLS, ClaudeHome, headless, install, interactive, target_of
+from tests.clients.processes import needs_proc, server_of
 
 pytestmark = pytest.mark.client
 
 BRIEF = "# rlm-mcp brief"
-TOOLS = "mcp__plugin_rlm-mcp_rlm-mcp__"
 ROWS = "\n".join(f"row {n:05d} {n * 2654435761 % 2**32:08x}" for n in range(700))
 
 
@@ -39,15 +39,6 @@ def home(tmp_path: Path, claude_binary: Path, api: Provider) -> ClaudeHome:
     (made.project / "rows.txt").write_text(ROWS + "\n")
     install(made)
     return made
-
-
-def install(home: ClaudeHome) -> None:
-    for step in install_claude.plan_install(target_of(home)).steps:
-        step.apply()
-
-
-def target_of(home: ClaudeHome) -> install_claude.ClaudeTarget:
-    return install_claude.find_target(Paths(home=home.store), home.environment(), str(home.binary))
 
 
 def cat(text: str = "I look at the rows.") -> Step:
@@ -320,28 +311,13 @@ def test_when_ours_fails_the_built_in_summary_runs(home: ClaudeHome, api: Provid
     assert ended["result"] == "OK"
 
 
-def servers_below(process_id: int) -> list[int]:
-    """Process ids of our MCP servers that the client started."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:  # it ended meanwhile
-            continue
-        if parent == process_id and b"serve" in words:
-            found.append(int(entry.name))
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the server through /proc")
+@needs_proc
 def test_a_killed_server_takes_neither_the_client_nor_the_swap_along(home: ClaudeHome, api: Provider) -> None:
     """The swap needs no server; the session goes on."""
     with headless(home) as client:
         api.steps.extend([Step(tool=f"{TOOLS}status"), Step(text="Seen.")])
         client.say("Look around.")
-        (server,) = servers_below(client.process.pid)
-        os.kill(server, signal.SIGKILL)
+        os.kill(server_of(client.process.pid).pid, signal.SIGKILL)
         client.say("/compact")
         ended = client.say("Go on.")
     assert not api.of_kind("summary")

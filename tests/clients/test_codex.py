@@ -11,15 +11,23 @@ from pathlib import Path
 import pytest
 
 from rlm_mcp.cli import install_codex
-from rlm_mcp.config import Paths
-from tests.clients.codex_provider import Provider, Request, Step, ToolCall, running_provider
-from tests.clients.codex_rig import CodexHome
+from tests.clients.codex_provider import (
+    SERVER,
+    Provider,
+    Request,
+    Step,
+    ToolCall,
+    ask,
+    outputs,
+    running_provider,
+    shell,
+)
+from tests.clients.codex_rig import CodexHome, install, target_of
 
 pytestmark = pytest.mark.client
 
 BRIEF = "# rlm-mcp brief"
 ROWS = "\n".join(f"row {n:05d} {n * 2654435761 % 2**32:08x}" for n in range(700))
-SERVER = "mcp__rlm_mcp"
 MakeHome = Callable[..., CodexHome]
 
 
@@ -44,37 +52,8 @@ def make_home(tmp_path: Path, codex_binary: Path, api: Provider) -> MakeHome:
     return make
 
 
-def target_of(home: CodexHome) -> install_codex.CodexTarget:
-    return install_codex.find_target(Paths(home=home.store), home.environment(), str(home.binary))
-
-
-def install(home: CodexHome) -> None:
-    for step in install_codex.plan_install(target_of(home)).steps:
-        step.apply()
-
-
-def shell(command: str) -> ToolCall:
-    return ToolCall(name="exec_command", arguments={"cmd": command})
-
-
-def ask(tool: str, **arguments: object) -> Step:
-    """The model calls one of our tools."""
-    return Step(calls=(ToolCall(name=tool, namespace=SERVER, arguments=arguments),), tokens=9_000)
-
-
 def briefs(request: Request) -> int:
     return request.text.count(BRIEF)
-
-
-def outputs(request: Request) -> list[str]:
-    """Texts of the tool outputs that the model sees."""
-    found = []
-    for item in request.body["input"]:
-        output = item.get("output")
-        if isinstance(output, list):
-            output = "\n".join(part.get("text", "") for part in output)
-        found += [output] if output is not None else []
-    return found
 
 
 def read_big(request: Request) -> Step:
