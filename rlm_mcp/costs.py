@@ -1,4 +1,4 @@
-"""What asking other models costs: the records that travel between ``sublm``, which spends, and ``store``, which notes."""
+"""What asking other models costs: records that travel between ``sublm``, which spends, and ``store``, which notes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,6 @@ class Limits:
     """From the budget's beginning."""
     depth: int = 2
     """Runs below this one: 0 allows none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """Of a model, in US dollars per million tokens."""
-
-    usd_in: float
-    usd_out: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,9 +122,7 @@ class SubLMUnavailable(SubLMError):
 class SubLMBusy(SubLMError):
     """Refused for now; another try may help."""
 
-    def __init__(
-        self, message: str, *, after_seconds: float | None = None, may_be_charged: bool = False
-    ) -> None:
+    def __init__(self, message: str, *, after_seconds: float | None = None, may_be_charged: bool = False) -> None:
         super().__init__(message)
         self.after_seconds = after_seconds
         """When, where the endpoint says it."""

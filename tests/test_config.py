@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from rlm_mcp import config
-from rlm_mcp.config import Paths, Settings, read_paths, read_settings
+from rlm_mcp.config import BACKENDS, Paths, Price, Settings, read_paths, read_settings
 from rlm_mcp.errors import UsageError
 
 NAMES = [field.name for field in dataclasses.fields(Settings)]
+TEXTS = [name for name in NAMES if isinstance(getattr(Settings(), name), str)]
+NUMBERS = [name for name in NAMES if type(getattr(Settings(), name)) in {int, float}]
 
 
 def settings_of(tmp_path: Path, toml: str = "", **environ: str) -> Settings:
@@ -29,16 +31,21 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(tmp_p
     assert (found.brief_tokens, found.search_tokens, found.read_tokens) == (800, 900, Settings().read_tokens)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "prices"])
 def test_every_setting_can_be_set_by_its_variable(tmp_path: Path, name: str):
     """``RLM_MCP_<NAME>``."""
     default = getattr(Settings(), name)
-    other = not default if isinstance(default, bool) else default + type(default)(1)
+    if isinstance(default, str):
+        other = "codex" if name == "sub_backend" else "a-model"
+        assert getattr(settings_of(tmp_path, f'{name} = "{other}"'), name) == other
+    else:
+        other = not default if isinstance(default, bool) else default + type(default)(1)
+        assert getattr(settings_of(tmp_path, f"{name} = {str(other).lower()}"), name) == other
+    (tmp_path / "config.toml").unlink()
     assert getattr(settings_of(tmp_path, **{name: str(other)}), name) == other
-    assert getattr(settings_of(tmp_path, f"{name} = {str(other).lower()}"), name) == other
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not isinstance(getattr(Settings(), name), bool)])
+@pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", ["-1", "1e12", "abc", "", "nan", "inf", "9" * 40])
 def test_a_number_that_cannot_be_names_itself_and_its_limits(tmp_path: Path, name: str, value: str):
     """UsageError, never a wrong default."""
@@ -68,6 +75,42 @@ def test_a_file_that_cannot_be_says_where_and_why(tmp_path: Path, toml: str, sai
         settings_of(tmp_path, toml)
     assert said in str(raised.value)
     assert "config.toml" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_is_one_printable_line(tmp_path: Path, name: str):
+    """What is no text, or a text of several lines, is refused by name."""
+    for toml in (f"{name} = 5", f'{name} = "a\\nb"', f'{name} = "{"x" * 3_000}"'):
+        with pytest.raises(UsageError, match=name):
+            settings_of(tmp_path, toml)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_is_one_of_those_there_are(tmp_path: Path, name: str):
+    """The message lists them."""
+    assert settings_of(tmp_path, sub_backend=f" {name} ").sub_backend == name
+    with pytest.raises(UsageError, match="auto, openai, claude, codex, none"):
+        settings_of(tmp_path, sub_backend=f"{name}x")
+
+
+def test_own_prices_stand_in_a_table_of_the_file(tmp_path: Path):
+    """By model, per million tokens."""
+    found = settings_of(tmp_path, '[prices]\n"qwen3:8b" = {in = 0, out = 0}\n"x/y" = {in = 0.25, out = 2}')
+    assert found.prices == {"qwen3:8b": Price(usd_in=0, usd_out=0), "x/y": Price(usd_in=0.25, usd_out=2)}
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "prices = 5", "[prices]\nm = 5", "[prices]\nm = {in = 1}", "[prices]\nm = {in = 1, out = 2, per = 3}",
+        "[prices]\nm = {in = -1, out = 2}", "[prices]\nm = {in = nan, out = 2}", "[prices]\nm = {in = true, out = 2}",
+        "[prices]\nm = {in = '1', out = 2}", "[prices]\nm = {in = 1, out = inf}",
+    ],
+)  # fmt: skip
+def test_a_price_that_cannot_be_names_the_file_and_the_form(tmp_path: Path, toml: str):
+    """A wrong price would make a wrong cap."""
+    with pytest.raises(UsageError, match=r"prices in .*config\.toml"):
+        settings_of(tmp_path, toml)
 
 
 def test_a_file_in_another_encoding_or_a_folder_is_a_clear_error(tmp_path: Path):

@@ -25,7 +25,7 @@ _SPENT = (
     "coalesce(sum(status = 'cached'), 0) AS cached, "
     "coalesce(sum(status IN ('failed', 'abandoned', 'sent')), 0) AS failed, "
     "coalesce(sum(status IN ('abandoned', 'sent')), 0) AS abandoned, "
-    "coalesce(sum(status = 'ok' AND usd IS NULL), 0) AS unpriced FROM call "
+    "coalesce(sum(usd IS NULL AND tokens_in + tokens_out > 0), 0) AS unpriced FROM call "
 )
 
 
@@ -40,7 +40,7 @@ class Caps:
 
 
 class StoreLedger:
-    """Notes into the store. Safe to use from any thread; one connection of its own, used by one at a time."""
+    """Notes into the store. Safe to use from any thread; one connection at a time does the work."""
 
     def __init__(self, lend: Callable[[], AbstractContextManager[Store]], caps: Caps) -> None:
         self._lend = lend
@@ -55,9 +55,10 @@ class StoreLedger:
             StoreError: it cannot be noted, so it must not be sent.
         """
         with self._lock, self._lend() as store, store.writing():
-            self._check(store, call)
-            _count(store, call.session, time.time(), call.most.tokens, call.most.usd or 0.0)
-            return _insert(store, call, CallStatus.SENT)
+            moment = time.time()
+            self._check(store, call, moment)
+            _count(store, call.session, moment, call.most.tokens, call.most.usd or 0.0)
+            return _insert(store, call, CallStatus.SENT, moment)
 
     def settled(self, number: int, ended: CallEnd) -> None:
         """Note how it ended, together with its reply where it brought one."""
@@ -92,7 +93,7 @@ class StoreLedger:
     def cached(self, call: Call) -> None:
         """Note an answer that cost nothing."""
         with self._lock, self._lend() as store, store.writing():
-            _insert(store, call, CallStatus.CACHED)
+            _insert(store, call, CallStatus.CACHED, time.time())
 
     def known(self, key: str) -> Kept | None:
         """The reply that was given to the same question before."""
@@ -103,18 +104,18 @@ class StoreLedger:
         cost = Cost(tokens_in=row["tokens_in"], tokens_out=row["tokens_out"], usd=row["usd"])
         return Kept(text=row["text"], model=row["model"], cost=cost, is_cut=bool(row["is_cut"]))
 
-    def _check(self, store: Store, call: Call) -> None:
+    def _check(self, store: Store, call: Call, moment: float) -> None:
         caps = self._caps
-        for named, scope, most_tokens, most_usd in (
-            ("this session", _of_session(call.session), caps.session_tokens, caps.session_usd),
-            ("today", _of_day(time.time()), caps.day_tokens, caps.day_usd),
-        ):
+        scopes = [("today", _of_day(moment), caps.day_tokens, caps.day_usd)]
+        if call.session:
+            scopes.append(("this session", _of_session(call.session), caps.session_tokens, caps.session_usd))
+        for named, scope, most_tokens, most_usd in scopes:
             row = store.connection.execute("SELECT tokens, usd FROM cap WHERE scope = ?", (scope,)).fetchone()
             tokens, usd = (row["tokens"], row["usd"]) if row is not None else (0, 0.0)
             if tokens + call.most.tokens > most_tokens:
                 raise BudgetExceeded(
-                    f"the cap of {most_tokens:,} tokens for {named} is reached ({tokens:,} spent or reserved); raise it "
-                    "in config.toml",
+                    f"the cap of {most_tokens:,} tokens for {named} is reached ({tokens:,} spent or reserved); raise "
+                    "it in config.toml",
                     limit="tokens",
                 )
             if usd + (call.most.usd or 0.0) > most_usd:
@@ -134,7 +135,7 @@ def _of_day(moment: float) -> str:
 
 
 def _count(store: Store, session: str, moment: float, tokens: int, usd: float) -> None:
-    for scope in (_of_session(session), _of_day(moment)):
+    for scope in (_of_session(session), _of_day(moment)) if session else (_of_day(moment),):
         store.connection.execute(
             "INSERT INTO cap VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE SET tokens = tokens + excluded.tokens, "
             "usd = usd + excluded.usd",
@@ -155,15 +156,20 @@ def spent(store: Store, *, run: str = "", session: str = "", since: float = 0.0)
     return Spent(**dict(row))
 
 
-def _insert(store: Store, call: Call, status: CallStatus) -> int:
+def spent_by(store: Store, run: str) -> Spent:
+    """What one Run spent by itself, without the Runs below it."""
+    return Spent(**dict(store.connection.execute(_SPENT + "WHERE run = ?", (run,)).fetchone()))
+
+
+def _insert(store: Store, call: Call, status: CallStatus, moment: float) -> int:
     return int(
         store.connection.execute(
-            "INSERT INTO call (run, session_key, time, pid, backend, model, purpose, status, most_tokens, most_usd, usd) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO call (run, session_key, time, pid, backend, model, purpose, status, most_tokens, most_usd, "
+            "usd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 call.run,
                 call.session,
-                time.time(),
+                moment,
                 os.getpid(),
                 call.backend,
                 call.model,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import fields, replace
 
 from rlm_mcp.costs import Cost, Limits, Spent
@@ -18,14 +17,12 @@ from rlm_mcp.errors import BudgetExceeded
 class Budget:
     """A node of the tree. Safe to use from any thread."""
 
-    def __init__(self, limits: Limits, *, parent: Budget | None = None) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._parent = parent
-        self._lock: threading.RLock = parent._lock if parent is not None else threading.RLock()
-        self._started = time.monotonic()
-        self._spent = Spent()
-        self._reserved_tokens = 0
-        self._reserved_usd = 0.0
+        self._line: tuple[_Account, ...] = (_Account(limits),)
+        """Its own account, and those above."""
+        self._lock = threading.Lock()
+        """One for the whole tree."""
 
     def child(self, limits: Limits) -> Budget:
         """A budget for a Run below this one's: its own limits, and all of those above.
@@ -35,15 +32,19 @@ class Budget:
         """
         if self.limits.depth < 1:
             raise BudgetExceeded(
-                "depth is reached: a Run may have none below it here; use llm_query, or raise --max-depth", limit="depth"
+                "depth is reached: a Run may have none below it here; use llm_query, or raise --max-depth",
+                limit="depth",
             )
-        return Budget(replace(limits, depth=min(limits.depth, self.limits.depth - 1)), parent=self)
+        child = Budget(replace(limits, depth=min(limits.depth, self.limits.depth - 1)))
+        child._line += self._line
+        child._lock = self._lock
+        return child
 
     @property
     def spent(self) -> Spent:
         """By this Run and all below it."""
         with self._lock:
-            return self._spent
+            return self._line[0].spent
 
     def reserve(self, most: Cost) -> None:
         """Set aside what a call may cost at most, here and above, and count it as sent.
@@ -52,12 +53,11 @@ class Budget:
             BudgetExceeded: it might pass a limit; nothing is reserved then.
         """
         with self._lock:
-            for budget in self._line():
-                budget._check(most)
-            for budget in self._line():
-                budget._add(calls=1)
-                budget._reserved_tokens += most.tokens
-                budget._reserved_usd += most.usd or 0.0
+            for account in self._line:
+                account.check(most)
+            for account in self._line:
+                account.add(calls=1)
+                account.reserve(most, 1)
 
     def settle(self, most: Cost, cost: Cost, *, is_failed: bool = False, is_abandoned: bool = False) -> None:
         """Put what the call did cost in the place of what was reserved for it.
@@ -67,11 +67,10 @@ class Budget:
                 was reserved stays reserved.
         """
         with self._lock:
-            for budget in self._line():
+            for account in self._line:
                 if not is_abandoned:
-                    budget._reserved_tokens -= most.tokens
-                    budget._reserved_usd -= most.usd or 0.0
-                budget._add(
+                    account.reserve(most, -1)
+                account.add(
                     tokens_in=cost.tokens_in,
                     tokens_out=cost.tokens_out,
                     usd=cost.usd or 0.0,
@@ -83,22 +82,22 @@ class Budget:
     def count_cached(self) -> None:
         """An answer came from the cache."""
         with self._lock:
-            for budget in self._line():
-                budget._add(cached=1)
+            for account in self._line:
+                account.add(cached=1)
 
     def room_for_tokens(self) -> int | None:
         """How many tokens may still be reserved; None for no limit."""
         with self._lock:
             rooms = [
-                budget.limits.tokens - budget._spent.tokens - budget._reserved_tokens
-                for budget in self._line()
-                if budget.limits.tokens is not None
+                account.limits.tokens - account.spent.tokens - account.reserved_tokens
+                for account in self._line
+                if account.limits.tokens is not None
             ]
         return max(0, min(rooms)) if rooms else None
 
     def seconds_left(self) -> float | None:
         """Of the time; None for no limit."""
-        ends = [b._started + b.limits.seconds for b in self._line() if b.limits.seconds is not None]
+        ends = [account.end for account in self._line if account.end is not None]
         return min(ends) - time.monotonic() if ends else None
 
     def told(self) -> str:
@@ -112,35 +111,49 @@ class Budget:
             parts.append(f"{max(0.0, left):.0f} s left")
         return f"budget: {', '.join(parts)}; depth left {limits.depth}"
 
-    def _line(self) -> Iterator[Budget]:
-        """This one and those above it."""
-        budget: Budget | None = self
-        while budget is not None:
-            yield budget
-            budget = budget._parent
 
-    def _add(self, **more: float) -> None:
-        self._spent = Spent(**{f.name: getattr(self._spent, f.name) + more.get(f.name, 0) for f in fields(Spent)})
+class _Account:
+    """What one Run and all below it have spent and reserved. Not for more than one thread at a time."""
 
-    def _check(self, most: Cost) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.end = None if limits.seconds is None else time.monotonic() + limits.seconds
+        self.spent = Spent()
+        self.reserved_tokens = 0
+        self.reserved_usd = 0.0
+
+    def check(self, most: Cost) -> None:
+        """Whether a call that costs so much may be sent.
+
+        Raises:
+            BudgetExceeded: it might pass a limit.
+        """
         limits = self.limits
-        if limits.calls is not None and self._spent.calls + 1 > limits.calls:
+        if limits.calls is not None and self.spent.calls + 1 > limits.calls:
             raise BudgetExceeded(f"the limit of {limits.calls:,} calls is reached", limit="calls")
-        tokens = self._spent.tokens + self._reserved_tokens + most.tokens
+        tokens = self.spent.tokens + self.reserved_tokens + most.tokens
         if limits.tokens is not None and tokens > limits.tokens:
             raise BudgetExceeded(
                 f"the next call may take {most.tokens:,} tokens, which would pass the limit of {limits.tokens:,}",
                 limit="tokens",
             )
-        if limits.usd is not None and self._spent.usd + self._reserved_usd + (most.usd or 0.0) > limits.usd:
+        if limits.usd is not None and self.spent.usd + self.reserved_usd + (most.usd or 0.0) > limits.usd:
             raise BudgetExceeded(
                 f"the next call may cost ${most.usd or 0.0:.4f}, which would pass the limit of ${limits.usd:.2f}",
                 limit="usd",
             )
-        if limits.seconds is not None and time.monotonic() - self._started >= limits.seconds:
+        if self.end is not None and time.monotonic() >= self.end:
             raise BudgetExceeded(f"the limit of {limits.seconds:g} s is reached", limit="seconds")
+
+    def reserve(self, most: Cost, calls: int) -> None:
+        """Reserve for a call (1), or give back (-1)."""
+        self.reserved_tokens += calls * most.tokens
+        self.reserved_usd += calls * (most.usd or 0.0)
+
+    def add(self, **more: float) -> None:
+        """Count as spent."""
+        self.spent = Spent(**{f.name: getattr(self.spent, f.name) + more.get(f.name, 0) for f in fields(Spent)})
 
 
 def _of(limit: int | None) -> str:
     return "" if limit is None else f" of {limit:,}"
-

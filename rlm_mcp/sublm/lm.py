@@ -61,7 +61,7 @@ class Reply:
 
 
 class Stop:
-    """When to end: at a deadline, or as soon as someone says so. Shared by threads; made from another, it ends with it."""
+    """When to end: at a deadline, or as soon as someone says so. For any thread; made from another, it ends with it."""
 
     def __init__(self, *, seconds: float | None = None, parent: Stop | None = None) -> None:
         self._event = threading.Event()
@@ -71,10 +71,10 @@ class Stop:
         self._children: weakref.WeakSet[Stop] = weakref.WeakSet()
         own = None if seconds is None else time.monotonic() + seconds
         known = [moment for moment in (own, parent.deadline if parent is not None else None) if moment is not None]
-        self.deadline = min(known, default=None)
+        self.deadline: float | None = min(known, default=None)
         """By ``time.monotonic()``; None for none."""
         if parent is not None:
-            parent._adopt(self)
+            parent.adopt(self)
 
     @property
     def event(self) -> threading.Event:
@@ -135,7 +135,8 @@ class Stop:
             with self._lock:
                 self._wakers.remove(wake)
 
-    def _adopt(self, child: Stop) -> None:
+    def adopt(self, child: Stop) -> None:
+        """From now on, the child ends with this one. Only for children that are being made."""
         with self._lock:
             self._children.add(child)
             is_late = self._event.is_set()

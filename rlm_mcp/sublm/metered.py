@@ -9,24 +9,27 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from random import SystemRandom
 from typing import Protocol
 
 from rlm_mcp import redact as secrets
-from rlm_mcp.costs import Call, CallEnd, CallStatus, Cost, Kept, Price
+from rlm_mcp.config import Price
+from rlm_mcp.costs import Call, CallEnd, CallStatus, Cost, Kept
 from rlm_mcp.errors import BudgetExceeded, Cancelled, SubLMBusy, SubLMError, SubLMRefused, SubLMTimeout
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Reply, Request, Stop, SubLM, Usage
 from rlm_mcp.sublm.prices import cost_of, price_of
-from rlm_mcp.text import estimate_tokens
+from rlm_mcp.text import clean, estimate_tokens
 
+jitter = SystemRandom().uniform
 _TRIES = 5
+_MOST_LOST = 1
+"""Answers that may have been charged and never came, after which it is asked again."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 20.0
 _LONGEST_WISH_SECONDS = 120.0
 """An endpoint that wants a longer pause is not waited for."""
@@ -111,6 +114,7 @@ class Metered:
             BudgetExceeded: a limit forbids it; nothing was sent.
             SubLMError: and its kind.
         """
+        stop.left(1.0)
         request = self._ready(request)
         key = self.key(request)
         while True:
@@ -150,7 +154,7 @@ class Metered:
             for number in batch.numbers():
                 try:
                     batch.found[number] = self.ask(requests[number], budget, batch.stop, purpose)
-                except (Cancelled, BudgetExceeded) as error:
+                except (Cancelled, SubLMTimeout, BudgetExceeded) as error:
                     batch.found[number] = batch.over = error
                 except SubLMError as error:
                     batch.found[number] = error
@@ -158,7 +162,7 @@ class Metered:
         with ThreadPoolExecutor(min(width, len(requests)) or 1, thread_name_prefix="rlm-mcp ask") as pool:
             working = [pool.submit(work) for _ in range(min(width, len(requests)))]
             try:
-                for one in working:
+                for one in wait(working, return_when=FIRST_EXCEPTION).done:
                     one.result()
             except BaseException:
                 batch.stop.now()
@@ -183,12 +187,12 @@ class Metered:
         """As it is sent: without secrets, with a model."""
         return Request(
             prompt=self._redact(request.prompt),
-            model=request.model or self.backend.default_model,
+            model=clean(request.model) or self.backend.default_model,
             system=self._redact(request.system),
             max_tokens=request.max_tokens,
             temperature=request.temperature,
             history=tuple((self._redact(asked), self._redact(said)) for asked, said in request.history),
-            schema=request.schema,
+            schema=self._redact(request.schema),
         )
 
     def _known(self, key: str, request: Request, budget: Budget, purpose: Purpose) -> Asked | None:
@@ -210,15 +214,16 @@ class Metered:
         )
 
     def _asked(self, key: str, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
-        pause = _FIRST_PAUSE_SECONDS
+        pause, lost = _FIRST_PAUSE_SECONDS, 0
         for tries_left in range(_TRIES - 1, -1, -1):
             try:
                 return self._sent(key, request, budget, stop, purpose)
             except SubLMBusy as error:
-                if not tries_left:
-                    raise
-                wanted = error.after_seconds if error.after_seconds is not None else pause * random.uniform(0.5, 1.0)
-                if wanted > min(_LONGEST_WISH_SECONDS, budget.seconds_left() or math.inf):
+                lost += error.may_be_charged
+                wanted = error.after_seconds if error.after_seconds is not None else pause * jitter(0.5, 1.0)
+                left = budget.seconds_left()
+                patience = _LONGEST_WISH_SECONDS if left is None else min(_LONGEST_WISH_SECONDS, left)
+                if not tries_left or lost > _MOST_LOST or wanted > patience:
                     raise
                 stop.wait(wanted)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -239,10 +244,11 @@ class Metered:
             reply = self.backend.complete(request, Stop(seconds=self._seconds(budget), parent=stop))
             cost = cost_of(reply.usage, price_of(request.model, self._prices), reply.usd)
             self._learn(request.model, most, reply.usage)
-            if not reply.text.strip():
+            text, model = clean(reply.text), clean(reply.model)
+            if not text.strip():
                 raise _empty(request, reply)
-            status, kept = CallStatus.OK, Kept(text=reply.text, model=reply.model, cost=cost, is_cut=reply.is_cut)
-            return Asked(text=reply.text, model=reply.model, cost=cost, is_cut=reply.is_cut)
+            status, kept = CallStatus.OK, Kept(text=text, model=model, cost=cost, is_cut=reply.is_cut)
+            return Asked(text=text, model=model, cost=cost, is_cut=reply.is_cut)
         except SubLMTimeout as error:
             status = CallStatus.ABANDONED
             stop.left(1.0)  # raises, where it is not this request's time alone that is over
@@ -276,7 +282,7 @@ class _Batch:
     def __init__(self, length: int, stop: Stop) -> None:
         self.found: list[Asked | BudgetExceeded | SubLMError | None] = [None] * length
         self.stop = stop
-        self.over: BudgetExceeded | Cancelled | None = None
+        self.over: BudgetExceeded | SubLMError | None = None
         """Why no more is asked."""
         self._next = itertools.count()
 
@@ -295,7 +301,7 @@ class _Batch:
 
 
 def _redacted(text: str) -> str:
-    return secrets.redact(text)[0]
+    return secrets.redact(clean(text))[0]
 
 
 def _empty(request: Request, reply: Reply) -> SubLMError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rlm_mcp.costs import Cost, Price
+from rlm_mcp.config import Price
+from rlm_mcp.costs import Cost
 from rlm_mcp.sublm.lm import Usage
 
 KNOWN: Mapping[str, Price] = {

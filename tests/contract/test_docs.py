@@ -83,8 +83,10 @@ def test_every_setting_is_in_the_readme_with_its_default() -> None:
     assert dict(rows) == {name: _written(value) for name, value in defaults.items()}
 
 
-def _written(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+def _written(value: float | str | dict[str, object]) -> str:
+    if isinstance(value, dict):
+        return "table"
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() or "empty"
 
 
 def test_every_file_the_readme_points_to_is_there() -> None:
