@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rlm_mcp.config import Paths, Settings, read_paths, read_settings
-from rlm_mcp.errors import ReplBusy, ReplError, RlmError, UsageError
+from rlm_mcp.errors import JailUnavailable, ReplBusy, ReplError, RlmError, UsageError
 from rlm_mcp.repo.tree import mappable, root_of
-from rlm_mcp.sandbox.repl import Repl
+from rlm_mcp.sandbox.repl import Binding, Repl
 from rlm_mcp.store import sessions
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
@@ -277,15 +278,25 @@ def repo_of(session: SessionRow, paths: Paths) -> tuple[Path | None, str]:
 
 
 def start_repl(paths: Paths, settings: Settings, repo: Path | None) -> Repl:
-    """A Repl in the strongest Jail this machine gives.
+    """A Repl in the strongest Jail this machine gives; in Monty where it gives none.
 
     Raises:
-        JailUnavailable: there is none.
+        JailUnavailable: there is neither.
         ReplGone: it could not be started.
     """
+    from rlm_mcp.sandbox.layers import confinement, survey
+
+    try:
+        walls = confinement(survey(), is_unsafe=settings.unsafe_repl_without_jail)
+    except JailUnavailable:
+        if find_spec("pydantic_monty") is None:
+            raise
+        from rlm_mcp.sandbox.monty.repl import MontyRepl
+
+        return MontyRepl(repo, memory_bytes=settings.repl_memory_mb << 20)
+
     from rlm_mcp.sandbox.jail import Jail, Limits
     from rlm_mcp.sandbox.jailed import JailedRepl
-    from rlm_mcp.sandbox.layers import confinement, survey
     from rlm_mcp.sandbox.mounts import Mapped
 
     limits = Limits(memory_bytes=settings.repl_memory_mb << 20, open_files=4_096)

@@ -111,13 +111,13 @@ def confinement(found: Survey, *, is_unsafe: bool = False) -> Confinement:
     if not found.seccomp:
         raise JailUnavailable(
             f"{found.system!r} on {found.machine!r} filters no system calls, so Python cannot be jailed here; "
-            "needs Linux on x86_64 or aarch64 with seccomp (for other systems: pip install pydantic-monty)"
+            "needs Linux on x86_64 or aarch64 with seccomp (elsewhere: pip install 'rlm-mcp[monty]')"
         )
     if found.landlock < 1 and found.bubblewrap is None:
         raise JailUnavailable(
             "neither Landlock nor bubblewrap works here, so files cannot be kept from a Cell: "
             f"{'; '.join(found.refusals)}; use a kernel >= 5.13 with Landlock, install bubblewrap, "
-            "or pip install pydantic-monty"
+            "or pip install 'rlm-mcp[monty]'"
         )
     return Confinement(bubblewrap=found.bubblewrap, landlock=found.landlock >= 1, seccomp=True)
 

@@ -7,12 +7,14 @@ One caller at a time; ``close`` alone may come from any thread. Whatever the cod
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from rlm_mcp.errors import RlmError
 from rlm_mcp.sandbox.wire import JSON, Ending, Restored, Saved
 
 GRACE_SECONDS = 0.5
@@ -35,6 +37,19 @@ Binding = Callable[..., JSON | Handed]
 
 Its arguments come from model-written code: of any JSON type, of any size.
 """
+
+
+def call(binding: Binding, name: str, arguments: Mapping[str, JSON]) -> JSON | Handed:
+    """What the host function says to arguments that a Cell chose.
+
+    Raises:
+        RlmError: they are not its arguments, or it refuses.
+    """
+    try:
+        bound = inspect.signature(binding).bind(**arguments)
+    except TypeError as error:
+        raise RlmError(f"{name}: {error}") from error
+    return binding(*bound.args, **bound.kwargs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,3 +130,20 @@ class Repl(Protocol):
 
     def close(self) -> None:
         """End it."""
+
+
+def called(bindings: Mapping[str, Binding], name: str, arguments: Mapping[str, JSON]) -> JSON | Handed:
+    """What a host function says to a Cell that calls it by that name, whatever it gives.
+
+    Raises:
+        RlmError: there is none of that name, it takes no such arguments, or it refuses.
+        OSError: a file of ours cannot be read.
+    """
+    binding = bindings.get(name)
+    if binding is None:
+        raise RlmError(f"no host function {name!r}")
+    try:
+        bound = inspect.signature(binding).bind(**arguments)
+    except TypeError as error:
+        raise RlmError(f"{name}: {error}") from error
+    return binding(*bound.args, **bound.kwargs)

@@ -46,7 +46,7 @@ _MAX_TEXT = 1_000
 _MAX_DEPTH = 32
 """Of a call's arguments: lists in lists."""
 _HEADER = struct.Struct(">I")
-_DESCRIPTORS_ROOM = socket.CMSG_SPACE(4 * array.array("i").itemsize)
+_DESCRIPTORS_BYTES = 4 * array.array("i").itemsize
 _PIECE_BYTES = 1 << 20
 
 
@@ -280,13 +280,15 @@ def has_more(end: socket.socket) -> bool:
 
 def _exactly(end: socket.socket, count: int, deadline: float | None, descriptors: list[int]) -> bytes:
     found = bytearray()
+    # without room the kernel drops descriptors: a host wants none
+    room = socket.CMSG_SPACE(_DESCRIPTORS_BYTES) if deadline is None else 0
     while len(found) < count:
         if not _ready(end, select.POLLIN, deadline):
             raise TimeoutError
         try:
             piece, rights, _flags, _address = end.recvmsg(
                 min(count - len(found), _PIECE_BYTES),
-                _DESCRIPTORS_ROOM if deadline is None else 0,  # without room the kernel drops them: a host wants none
+                room,
                 0 if deadline is None else socket.MSG_DONTWAIT,
             )
         except BlockingIOError:

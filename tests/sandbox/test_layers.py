@@ -41,7 +41,7 @@ def test_without_a_wall_before_the_files_there_is_no_jail():
 
 def test_without_a_filter_of_system_calls_there_is_no_jail():
     """As on macOS; the message names the way out."""
-    with pytest.raises(JailUnavailable, match="pydantic-monty"):
+    with pytest.raises(JailUnavailable, match="rlm-mcp\\[monty\\]"):
         confinement(replace(_GIVES_ALL, system="Darwin", seccomp=False))
 
 
