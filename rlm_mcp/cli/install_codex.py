@@ -35,6 +35,8 @@ FIRST_WITH_BUDGET = (0, 169, 0)
 
 _PLUGIN = f"{NAME}@{NAME}"
 _SECONDS = 60.0
+_TOOL_SECONDS = 660
+"""How long Codex waits for a tool (300 by default): a Cell may take 600, and what it says of its end comes after."""
 _FILES = (".agents/plugins/marketplace.json", ".codex-plugin/plugin.json", "hooks/codex.json", "hooks/run_hook.py")
 _BUDGET: TablePath = ("features", "token_budget")
 _QUIET: TablePath = ("suppress_unstable_features_warning",)
@@ -245,6 +247,7 @@ def _wanted(
         "args": ["-m", "rlm_mcp", "serve"],
         "env": environ,
         "startup_timeout_sec": 60,
+        "tool_timeout_sec": _TOOL_SECONDS,
     }
     lines: list[str] = []
     wanted: dict[TablePath, Any] = {}
@@ -278,6 +281,7 @@ def _server_lines(path: TablePath, server: Mapping[str, Any]) -> list[str]:
         f"args = [{', '.join(quoted(word) for word in server['args'])}]",
         f"env = {{ {pairs} }}",
         f"startup_timeout_sec = {server['startup_timeout_sec']}",
+        f"tool_timeout_sec = {server['tool_timeout_sec']}",
         "",
     ]
 

@@ -17,6 +17,7 @@ from rlm_mcp.cli import codex_config, install_codex
 from rlm_mcp.cli.install_codex import CodexTarget
 from rlm_mcp.config import Paths
 from rlm_mcp.errors import ClientError
+from rlm_mcp.verbs.repl import MAX_SECONDS
 
 PERSONAL = """# my own notes
 model = "gpt-5.5"   # the good one
@@ -123,6 +124,7 @@ def test_everything_a_session_needs_is_set(target):
     _apply(install_codex.plan_install(target))
     settings = _settings(target)
     server = settings["mcp_servers"]["rlm-mcp"]
+    assert server["tool_timeout_sec"] > MAX_SECONDS
     assert server["command"] == sys.executable
     assert server["env"]["CODEX_HOME"] == str(target.home)
     assert server["env"]["RLM_MCP_HOME"] == str(target.paths.home)
