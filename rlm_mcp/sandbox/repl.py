@@ -39,19 +39,6 @@ Its arguments come from model-written code: of any JSON type, of any size.
 """
 
 
-def call(binding: Binding, name: str, arguments: Mapping[str, JSON]) -> JSON | Handed:
-    """What the host function says to arguments that a Cell chose.
-
-    Raises:
-        RlmError: they are not its arguments, or it refuses.
-    """
-    try:
-        bound = inspect.signature(binding).bind(**arguments)
-    except TypeError as error:
-        raise RlmError(f"{name}: {error}") from error
-    return binding(*bound.args, **bound.kwargs)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """A piece of code to run."""

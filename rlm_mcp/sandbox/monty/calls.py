@@ -22,11 +22,11 @@ _GIVEN = ("", "", "", 0)
 def answered(bindings: Mapping[str, Binding], given: tuple[Any, ...]) -> Any:
     """What a host function says, as Monty takes it; a refusal is raised in the Cell."""
     try:
-        how, call, start = _read(given)
-        answer = called(bindings, call.name, call.arguments)
+        how, asked, start = _read(given)
+        answer = called(bindings, asked.name, asked.arguments)
         if how == "bytes":
-            return {"return_value": _piece(_file(call.name, answer), start, _PIECE_BYTES)}
-        return {"return_value": _text(call.name, answer)}
+            return {"return_value": _piece(_file(asked.name, answer), start, _PIECE_BYTES)}
+        return {"return_value": _text(asked.name, answer)}
     except (RlmError, OSError) as error:  # OSError: the file is gone
         return {"exc_type": "RuntimeError", "message": str(error).encode("utf-8", "replace").decode()}
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rlm_mcp.sandbox.monty.inside.asking import Host
-from rlm_mcp.sandbox.monty.inside.found import Match, listed, matches
+from rlm_mcp.sandbox.monty.inside.found import Match, compiled, listed, matches
 from rlm_mcp.sandbox.monty.inside.session import Answer
 
 
@@ -26,9 +26,9 @@ class Document:
         self.encoding = fields["encoding"]
         self.text: Any = None
 
-    def grep(self, pattern: str, flags: int = 0) -> "list[Match]":
+    def grep(self, pattern: Any, flags: int = 0) -> "list[Match]":
         """Every match: .ref, .line, .found."""
-        found = matches(pattern, self.whole(), flags)
+        found = matches(compiled(pattern, flags), self.whole())
         return [Match(f"{self.ref}:{start}-{end}", line, what, None) for start, end, line, what in found]
 
     def whole(self) -> str:

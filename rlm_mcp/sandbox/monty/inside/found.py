@@ -37,12 +37,19 @@ def parse_time(when: Any) -> float:
     raise ValueError(f"{when!r} is no time; write '2026-11-22T09:00', a datetime or seconds since the epoch")
 
 
-def matches(pattern: Any, text: str, flags: "int | None") -> "list[tuple[int, int, str, Any]]":
+def compiled(pattern: Any, flags: int = 0) -> Any:
+    """A pattern whose ^ and $ stand at lines; one that is compiled already keeps its flags."""
+    if not isinstance(pattern, str):
+        pattern, flags = pattern.pattern, flags | pattern.flags
+    return re.compile(pattern, flags | re.MULTILINE)
+
+
+def matches(wanted: Any, text: str) -> "list[tuple[int, int, str, Any]]":
     """Start and end in bytes of UTF-8, the line, and what matched (its groups, where it has any), of every match."""
     found: list[tuple[int, int, str, Any]] = []
     at_char = at_byte = 0
     is_ascii = text.isascii()
-    for match in pattern.finditer(text) if flags is None else re.compile(pattern, flags | re.MULTILINE).finditer(text):
+    for match in wanted.finditer(text):
         start, end = match.span()
         if is_ascii:
             first, last = start, end

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from rlm_mcp.sandbox.monty.inside.asking import Host
-from rlm_mcp.sandbox.monty.inside.found import Match, listed, matches, one_line, parse_time, stamp
+from rlm_mcp.sandbox.monty.inside.found import Match, compiled, listed, matches, one_line, parse_time, stamp
 
 REF = re.compile(r"(?:([0-9a-f]{8})\.)?(?:e(\d+)(?::(\d+)-(\d+))?|t(\d+))")
 
@@ -17,11 +17,19 @@ class Event:
 
     of_rlm_mcp = True
 
-    def __init__(self, prefix: str, row: "list[Any]", text: str) -> None:
+    def __init__(self, prefix: str, row: "list[Any]", text: str, offset: int = -1) -> None:
+        """offset: where it begins in the event, if it is a part of one."""
         self.seq, self.turn, self.kind, self.tool, self.agent, failed, self.time, _start, self.length = row
         self.failed = bool(failed)
-        self.ref = f"{prefix}e{self.seq}"
         self.text = text
+        self._prefix = prefix
+        self._offset = offset
+        self.ref = f"{prefix}e{self.seq}" if offset < 0 else self.ref_of(0, self.length)
+
+    def ref_of(self, start: int, end: int) -> str:
+        """The Ref of some of its bytes."""
+        first = max(0, self._offset)
+        return f"{self._prefix}e{self.seq}:{first + start}-{first + end}"
 
     def __len__(self) -> int:
         return int(self.length)
@@ -94,7 +102,7 @@ class Part:
         self.turns = by_turn(events)
         self.text = "\n".join([event.text for event in events])
 
-    def grep(self, pattern: str, flags: int = 0) -> "list[Match]":
+    def grep(self, pattern: Any, flags: int = 0) -> "list[Match]":
         """Every place the regular expression matches in it: .ref, .line, .found, .event."""
         return grep_events(self.events, pattern, flags, "", 100_000)
 
@@ -161,15 +169,15 @@ def by_turn(events: "list[Event]") -> "list[Turn]":
     return [Turn(number, found[number]) for number in sorted(found)]
 
 
-def grep_events(events: "list[Event]", pattern: str, flags: int, kind: str, limit: int) -> "list[Match]":
+def grep_events(events: "list[Event]", pattern: Any, flags: int, kind: str, limit: int) -> "list[Match]":
     """Every place the regular expression matches in events of that kind, at most ``limit``."""
-    compiled = re.compile(pattern, flags | re.MULTILINE)
+    wanted = compiled(pattern, flags)
     found: list[Match] = []
     for event in events:
         if kind and event.kind != kind:
             continue
-        for start, end, line, groups in matches(compiled, event.text, None):
-            found.append(Match(f"{event.ref}:{start}-{end}", line, groups, event))
+        for start, end, line, groups in matches(wanted, event.text):
+            found.append(Match(event.ref_of(start, end), line, groups, event))
             if len(found) >= limit:
                 return found
     return found
@@ -276,7 +284,7 @@ class Session:
         filters["query"] = query
         return Answer(self._host.ask("search", filters))
 
-    def grep(self, pattern: str, kind: str = "", flags: int = 0, limit: int = 100_000) -> "list[Match]":
+    def grep(self, pattern: Any, kind: str = "", flags: int = 0, limit: int = 100_000) -> "list[Match]":
         """Every place the regular expression matches, at most limit."""
         self.check()
         self._load()
@@ -337,9 +345,10 @@ class Session:
         event = self._events[seq - 1]
         if not found.group(3):
             return [event]
-        raw = event.text.encode()[int(found.group(3)) : int(found.group(4))]
+        start = min(int(found.group(3)), event.length)
+        raw = event.text.encode()[start : int(found.group(4))]
         row = [event.seq, event.turn, event.kind, event.tool, event.agent, event.failed, event.time, 0, len(raw)]
-        return [Event(self._prefix, row, raw.decode("utf-8", "replace"))]
+        return [Event(self._prefix, row, raw.decode("utf-8", "replace"), start)]
 
     def _index(self, bound: Any) -> int:
         """How many events come before bound."""
