@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,11 @@ from rlm_mcp.sandbox.layers import confinement, survey
 from rlm_mcp.sandbox.mounts import Mapped
 from rlm_mcp.sandbox.repl import Binding, Cell, Outcome
 from rlm_mcp.sandbox.wire import Ending
+from rlm_mcp.store import sessions
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.verbs.bindings import bindings as bindings_of
+from rlm_mcp.verbs.bindings import known
 
 NOBODY: Mapping[str, Any] = {
     "key": "0badcafe", "events": 0, "turns": 0, "log_bytes": 0, "title": "", "cwd": "", "model": "",
@@ -30,6 +36,12 @@ class Rig:
         self.bindings = bindings
         self.session: Mapping[str, Any] = NOBODY
         self.number = 0
+
+    def see(self, store: Store, session: SessionRow, repo: Path | None = None) -> None:
+        """From now on Cells see that Session as it is now, and that repository."""
+        scope = sessions.continued(store, session)
+        self.session = known(store, scope)
+        self.bindings = bindings_of(store, scope, repo=repo, repo_missing="no folder is mapped here")
 
     def run(
         self, code: str, seconds: float = 20.0, *, stop: threading.Event | None = None, grace: float = 1.0
@@ -71,3 +83,11 @@ def rigged(bindings: Mapping[str, Binding] | None = None, mapped: Mapped | None 
         yield Rig(repl, bindings or {})
     finally:
         repl.close()
+
+
+@contextmanager
+def seeing(store: Store, session: SessionRow, repo: Path | None = None) -> Iterator[Rig]:
+    """A Repl that sees a Session of a real store."""
+    with rigged(mapped=Mapped(repo=repo)) as rig:
+        rig.see(store, session, repo)
+        yield rig

@@ -118,6 +118,8 @@ class _Seen:
         """The log's file."""
         part = self._part(session)
         _turns, length = _extent(self.store, part)
+        if not length:
+            return Handed(content=b"")  # its file may not be there yet
         return Handed(path=log.log_path(self.store.paths, part.session.key), length=length)
 
     def events(self, session: Any, after: Any) -> Handed:

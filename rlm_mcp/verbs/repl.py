@@ -107,9 +107,8 @@ class SessionRepl:
         session = scope[0].session
         with self._called(owner) as stop, self._alone(store, session, timeout_seconds, stop):
             if code.strip() == _RESET:
-                live, notes = self._anew(store, session), ()
-            else:
-                live, notes = self._ready(store, scope, bindings, stop)
+                self._begin_anew(store, session)
+            live, notes = self._ready(store, scope, bindings, stop)
             before = self._variables
             told = known(store, scope)
             cell = Cell(number=self._number + 1, code=code, timeout_seconds=timeout_seconds, session=told)
@@ -212,11 +211,11 @@ class SessionRepl:
         self._variables = row.variables if row is not None else ()
         return live, notes
 
-    def _anew(self, store: Store, session: SessionRow) -> Repl:
-        """A new one: a Cell may have filled or broken the one there is, or have left what cannot be restored."""
+    def _begin_anew(self, store: Store, session: SessionRow) -> None:
+        """With a new one: a Cell may have filled or broken the old one, or have left what cannot be restored."""
         self.close()
+        self._alive()
         self._number, self._variables = cells.last_number(store, session.key), ()
-        return self._alive()
 
     def _alive(self) -> Repl:
         """The live one, or a new one."""

@@ -286,7 +286,8 @@ class Runner:
 
     def _make_lazy(self, names: set[str]) -> None:
         """Make the lazy names that the code uses, unless a Cell has made them its own; anew where they are stale."""
-        unmade = {name for name in self._lazy if name not in self.given or name in self._stale}
+        made = self.given.keys() & self.namespace.keys() - self._stale
+        unmade = self._lazy.keys() - made
         wanted = unmade & names
         if unmade - wanted:
             wanted |= unmade & set().union(*(_names(code) for code in _codes(self.namespace.values())))

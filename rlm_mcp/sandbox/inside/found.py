@@ -1,4 +1,4 @@
-"""Places found in texts, and lists of them that read well when shown."""
+"""What is found in texts and by the host, and lists of it that read well when shown."""
 
 from __future__ import annotations
 
@@ -75,6 +75,34 @@ class Match:
         return f"{one_line(self.line, 240)}  {self.ref}"
 
 
+class Fact:
+    """A typed statement read from the session by a rule, with the Ref of where.
+
+    kind, subject, text, status, turn, ref, time, exit_code, seconds, added, removed, note, current
+    """
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.kind: str = fields["kind"]
+        self.subject: str = fields["subject"]
+        self.text: str = fields["text"]
+        self.status: str = fields["status"]
+        self.turn: int = fields["turn"]
+        self.ref: str = fields["ref"]
+        self.time: float | None = fields["time"]
+        self.exit_code: int | None = fields["exit_code"]
+        self.seconds: float | None = fields["seconds"]
+        self.added: int = fields["added"]
+        self.removed: int = fields["removed"]
+        self.note: str = fields["note"]
+        self.current: bool = fields["current"]
+
+    def __repr__(self) -> str:
+        about = self.subject if self.subject and self.subject not in self.text else ""
+        told = self.text if self.text != self.status else ""
+        words = (self.kind, self.status, one_line(about, 100), one_line(told, 160))
+        return f"{' '.join(word for word in words if word)}  {self.ref}{'' if self.current else '  (superseded)'}"
+
+
 class Answer:
     """What a search found: ``text`` as the tool shows it, ``hits`` (each with ref, kind, turn, text), ``total``."""
 
@@ -110,11 +138,18 @@ class Hit:
         return f"{self.kind} t{self.turn}  {one_line(self.text, 200)}  {self.ref}"
 
 
-def matches(pattern: str, text: str, flags: int = 0) -> Iterator[tuple[int, int, str, str | tuple[str, ...]]]:
+def compiled(pattern: str | re.Pattern[str], flags: int = 0) -> re.Pattern[str]:
+    """A pattern whose ``^`` and ``$`` stand at lines; one that is compiled already keeps its flags."""
+    if isinstance(pattern, re.Pattern):
+        return re.compile(pattern.pattern, pattern.flags | flags | re.MULTILINE)
+    return re.compile(pattern, flags | re.MULTILINE)
+
+
+def matches(wanted: re.Pattern[str], text: str) -> Iterator[tuple[int, int, str, str | tuple[str, ...]]]:
     """Start and end in bytes of UTF-8, the line, and what matched (its groups, where it has any), for every match."""
     at_char = at_byte = 0
     is_ascii = text.isascii()
-    for match in re.compile(pattern, flags | re.MULTILINE).finditer(text):
+    for match in wanted.finditer(text):
         start, end = match.span()
         if is_ascii:
             first, last = start, end

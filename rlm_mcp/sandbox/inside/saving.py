@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import pickletools
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any, Protocol
 
 import cloudpickle  # type: ignore[import-untyped]  # it ships none
@@ -22,6 +24,7 @@ from rlm_mcp.sandbox.inside.cell import CellTimeout
 from rlm_mcp.sandbox.inside.telling import clean
 from rlm_mcp.sandbox.wire import Restored, Saved
 
+_LEAVES, _PUTS = frozenset({"GLOBAL", "BINUNICODE", "BINBYTES", "SHORT_BINBYTES"}), frozenset({"BINPUT", "LONG_BINPUT"})
 _PROTOCOL = 3
 """The last whose pickles name each place of their memo, so that one can be left out when they are read."""
 _VARIABLES = 9_000
@@ -262,15 +265,23 @@ class _Source:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._content: bytes | None = None
         self._at = self._end = 0
 
     def begin(self, start: int, length: int) -> None:
-        """The next pickle lies there."""
-        self._at, self._end = start, start + length
+        """The next pickle lies there in the file."""
+        self._content, self._at, self._end = None, start, start + length
+
+    def begin_with(self, content: bytes) -> None:
+        """This is the next pickle."""
+        self._content, self._at, self._end = content, 0, len(content)
 
     def peek(self, count: int) -> bytes:
         """Bytes that are read next, at most so many."""
-        return os.pread(self._descriptor, min(count, self._end - self._at), self._at)
+        count = min(count, self._end - self._at)
+        if self._content is not None:
+            return self._content[self._at : self._at + count]
+        return os.pread(self._descriptor, count, self._at)
 
     def read(self, count: int) -> bytes:
         """As many bytes, or all there are."""
@@ -291,23 +302,43 @@ def restore(descriptor: int, places: list[tuple[str, int, int]], seconds: float)
     then fails as well.
     """
     lost: dict[str, str] = {}
+    leaves: dict[str, bytes] = {}
     while True:
-        failed = _restored(descriptor, [place for place in places if place[0] not in lost], seconds)
-        if not failed:
+        failed = _restored(descriptor, places, seconds, leaves)
+        if failed is None:
             return Restored(lost=_named_at_most(lost, 0))
-        lost.update(failed)
+        (name, start, length), lost[failed[0][0]] = failed
+        found: list[bytes] = []
+        _tried(partial(_find_leaves, os.pread(descriptor, length, start), found), seconds)
+        leaves[name] = b"".join((*found, pickle.NONE, pickle.STOP))
 
 
-def _restored(descriptor: int, places: list[tuple[str, int, int]], seconds: float) -> dict[str, str]:
-    """The first that cannot be restored, and why."""
+def _restored(
+    descriptor: int, places: list[tuple[str, int, int]], seconds: float, leaves: Mapping[str, bytes]
+) -> tuple[tuple[str, int, int], str] | None:
+    """The first that cannot be restored, and why. Of those known to fail their ``leaves`` alone are read."""
     source = _Source(descriptor)
     unpickler = pickle.Unpickler(source)  # noqa: S301  # only ever inside the Jail
     for name, start, length in places:
+        if name in leaves:
+            source.begin_with(leaves[name])
+            _tried(unpickler.load, seconds)
+            continue
         source.begin(start, length)
         why = _tried(partial(_load, unpickler, name), seconds)
         if why:
-            return {name: why}
-    return {}
+            return (name, start, length), why
+    return None
+
+
+def _find_leaves(content: bytes, found: list[bytes]) -> None:
+    """Pieces of a pickle that put into the memo what cannot be half made: texts, bytes, and what modules have."""
+    before, start = "", 0
+    places = [(opcode.name, at) for opcode, _argument, at in pickletools.genops(content) if at is not None]
+    for (name, at), (_next_name, end) in pairwise(places):
+        if name in _PUTS and before in _LEAVES:
+            found.append(content[start:end] + pickle.POP)
+        before, start = name, at
 
 
 def _load(unpickler: pickle.Unpickler, name: str) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import inspect
 import pydoc
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from rlm_mcp.sandbox.inside.asking import Host, HostError, Mapped
-from rlm_mcp.sandbox.inside.found import Answer, Counted, Lines, Match, matches, one_line, parse_time
+from rlm_mcp.sandbox.inside.found import Answer, Counted, Lines, Match, compiled, matches, one_line, parse_time
 from rlm_mcp.sandbox.inside.models import Models
 from rlm_mcp.sandbox.inside.session import Session
 from rlm_mcp.sandbox.inside.telling import cut, displayed
@@ -119,11 +120,10 @@ class Document:
             self._text = (self._mapped or self._host.file("document", sha256=self.sha256)).text()
         return self._text
 
-    def grep(self, pattern: str, flags: int = 0) -> list[Match]:
+    def grep(self, pattern: str | re.Pattern[str], flags: int = 0) -> list[Match]:
         """Every match: .ref, .line, .found."""
-        return Lines(
-            Match(f"{self.ref}:{a}-{b}", line, found) for a, b, line, found in matches(pattern, self.text, flags)
-        )
+        found = matches(compiled(pattern, flags), self.text)
+        return Lines(Match(f"{self.ref}:{start}-{end}", line, what) for start, end, line, what in found)
 
     def __getitem__(self, place: Any) -> str:
         return self.text[place]

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlm_mcp.sandbox.inside.asking import Host, Mapped
-from rlm_mcp.sandbox.inside.found import Answer, Lines, Match, matches, one_line, parse_time, stamp
+from rlm_mcp.sandbox.inside.found import Answer, Fact, Lines, Match, compiled, matches, one_line, parse_time, stamp
 
 _REF = re.compile(r"(?:(?P<session>[0-9a-f]{8})\.)?(?:e(?P<event>\d+)(?::(?P<start>\d+)-(?P<end>\d+))?|t(?P<turn>\d+))")
+_OF_ONE_TEXT = re.compile(r"\\[AZz]")
+"""Stands for the beginning or end of a text: of one event's, not of the log."""
 
 
 class Event:
@@ -19,17 +21,24 @@ class Event:
     seq, turn, kind, tool, agent, failed, time (seconds since the epoch), ref, text (str), raw (bytes), len(event)
     """
 
-    __slots__ = ("_session", "_start", "agent", "failed", "kind", "length", "seq", "time", "tool", "turn")
+    __slots__ = ("_offset", "_session", "_start", "agent", "failed", "kind", "length", "seq", "time", "tool", "turn")
 
-    def __init__(self, session: Session, row: list[Any]) -> None:
+    def __init__(self, session: Session, row: list[Any], offset: int = -1) -> None:
+        """``offset``: where it begins in the event, if it is a part of one."""
         self._session = session
+        self._offset = offset
         self.seq, self.turn, self.kind, self.tool, self.agent, failed, self.time, self._start, self.length = row
         self.failed = bool(failed)
 
     @property
     def ref(self) -> str:
-        """Its Ref, ``e12``."""
-        return f"{self._session.prefix}e{self.seq}"
+        """Its Ref, ``e12``; of a part ``e12:0-400``."""
+        return self.ref_of(0, self.length) if self._offset >= 0 else f"{self._session.prefix}e{self.seq}"
+
+    def ref_of(self, start: int, end: int) -> str:
+        """The Ref of some of its bytes."""
+        first = max(0, self._offset)
+        return f"{self._session.prefix}e{self.seq}:{first + start}-{first + end}"
 
     @property
     def raw(self) -> bytes:
@@ -41,16 +50,23 @@ class Event:
         """Its whole text."""
         return self._session.log.text(self._start, self._start + self.length)
 
-    def part(self, start: int, length: int) -> Event:
-        """Some bytes of it, as if they were all of it."""
+    def part(self, start: int, end: int) -> Event:
+        """Some bytes of it, and the rest of the characters they cut, as if they were all of it."""
+        raw = self.raw
+        end = min(end, len(raw))
+        start = min(start, end)
+        while start < end < len(raw) and raw[end] & 0xC0 == 0x80:  # UTF-8 (RFC 3629): within a character
+            end += 1
+        while 0 < start < end and raw[start] & 0xC0 == 0x80:
+            start -= 1
         row = [self.seq, self.turn, self.kind, self.tool, self.agent, self.failed, self.time]
-        return Event(self._session, [*row, self._start + start, length])
+        return Event(self._session, [*row, self._start + start, end - start], max(0, self._offset) + start)
 
     def __len__(self) -> int:
         return int(self.length)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _event, (self._session, self.seq, self._session.offset(self), self.length)
+        return _event, (self._session, self.seq, self._offset, self.length)
 
     def __repr__(self) -> str:
         words = [self.ref, f"t{self.turn}", self.kind, self.tool, "failed" if self.failed else ""]
@@ -92,34 +108,6 @@ class Turn:
         return f"{self.ref}  {one_line(self.prompt, 160)} ({len(self.events)} events)"
 
 
-class Fact:
-    """A typed statement read from the session by a rule, with the Ref of where.
-
-    kind, subject, text, status, turn, ref, time, exit_code, seconds, added, removed, note, current
-    """
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self.kind: str = fields["kind"]
-        self.subject: str = fields["subject"]
-        self.text: str = fields["text"]
-        self.status: str = fields["status"]
-        self.turn: int = fields["turn"]
-        self.ref: str = fields["ref"]
-        self.time: float | None = fields["time"]
-        self.exit_code: int | None = fields["exit_code"]
-        self.seconds: float | None = fields["seconds"]
-        self.added: int = fields["added"]
-        self.removed: int = fields["removed"]
-        self.note: str = fields["note"]
-        self.current: bool = fields["current"]
-
-    def __repr__(self) -> str:
-        about = self.subject if self.subject and self.subject not in self.text else ""
-        told = self.text if self.text != self.status else ""
-        words = (self.kind, self.status, one_line(about, 100), one_line(told, 160))
-        return f"{' '.join(word for word in words if word)}  {self.ref}{'' if self.current else '  (superseded)'}"
-
-
 class Part:
     """A slice of the session: ``text``, ``events``, ``turns``; ``str(part)`` is the text."""
 
@@ -136,12 +124,13 @@ class Part:
         """Its events by Turn."""
         return Lines(_turns(self.events))
 
-    def grep(self, pattern: str, flags: int = 0) -> list[Match]:
+    def grep(self, pattern: str | re.Pattern[str], flags: int = 0) -> list[Match]:
         """Every place the regular expression matches in it, as :class:`Match` with ``ref``, ``line``, ``found``."""
+        wanted = compiled(pattern, flags)
         return Lines(
-            Match(f"{event.ref}:{start}-{end}", line, found, event)
+            Match(event.ref_of(start, end), line, found, event)
             for event in self.events
-            for start, end, line, found in matches(pattern, event.text, flags)
+            for start, end, line, found in matches(wanted, event.text)
         )
 
     def __str__(self) -> str:
@@ -255,10 +244,6 @@ class Session:
             _more = self.events
         return self._rows[seq - 1]
 
-    def offset(self, part: Event) -> int:
-        """Where a part of an event begins in its text."""
-        return int(part._start - self.event(part.seq)._start)  # noqa: SLF001  # its own parts
-
     @property
     def turns(self) -> list[Turn]:
         """All turns in order."""
@@ -280,20 +265,32 @@ class Session:
         """As the tool ``search``; filters: kind, turns, scope, mode, max_tokens, offset."""
         return Answer(self._host.ask("search", query=query, **filters))
 
-    def grep(self, pattern: str, kind: str = "", flags: int = 0, limit: int = 100_000) -> list[Match]:
-        """Every place the regular expression matches, at most ``limit``; native ``re``, lines of events only."""
+    def grep(self, pattern: str | re.Pattern[str], kind: str = "", flags: int = 0, limit: int = 100_000) -> list[Match]:
+        """Every place the regular expression matches, at most ``limit``; native ``re``, texts of events only."""
+        wanted = compiled(pattern, flags)
+        if _OF_ONE_TEXT.search(wanted.pattern):
+            return self._grep_each(wanted, kind, limit)
+        found: list[Match] = []
         events = self.events
         starts = [event._start for event in events]  # noqa: SLF001  # its own parts
-        found: list[Match] = []
-        for begin, end, line, groups in matches(pattern, self.text, flags):
-            event = events[bisect_right(starts, begin) - 1] if starts and begin >= starts[0] else None
-            if event is None or begin >= event._start + event.length or (kind and event.kind != kind):  # noqa: SLF001
-                continue  # a header line
-            offset = event._start  # noqa: SLF001
-            found.append(Match(f"{event.ref}:{begin - offset}-{end - offset}", line, groups, event))
+        for begin, end, line, groups in matches(wanted, self.text):
+            index = bisect_right(starts, begin) - 1
+            event = events[index] if index >= 0 else None
+            offset = event._start if event is not None else 0  # noqa: SLF001
+            stop = offset + event.length if event is not None else 0
+            if event is not None and end <= stop:
+                if not kind or event.kind == kind:
+                    found.append(Match(event.ref_of(begin - offset, end - offset), line, groups, event))
+            elif begin < stop or (index + 1 < len(starts) and end > starts[index + 1]):
+                return self._grep_each(wanted, kind, limit)  # it goes over the bounds of an event
             if len(found) >= limit:
                 break
         return Lines(found)
+
+    def _grep_each(self, wanted: re.Pattern[str], kind: str, limit: int) -> list[Match]:
+        """The same, event by event: slower."""
+        chosen = Part([event for event in self.events if not kind or event.kind == kind])
+        return Lines(chosen.grep(wanted)[:limit])
 
     @property
     def title(self) -> str:
@@ -353,8 +350,7 @@ class Session:
         event = self.event(int(found["event"]))
         if not found["start"]:
             return [event]
-        start, end = (min(int(found[name]), event.length) for name in ("start", "end"))
-        return [event.part(start, max(0, end - start))]
+        return [event.part(int(found["start"]), int(found["end"]))]
 
     def _between(self, place: slice) -> list[Event]:
         """Events from ``start`` up to, not including, ``stop``: turns, Refs or times."""
@@ -377,9 +373,10 @@ class Session:
         return next((i for i, event in enumerate(events) if event.time is not None and event.time >= time), len(events))
 
 
-def _event(session: Session, seq: int, start: int, length: int) -> Event:
-    """An event that was saved: found again by its number."""
-    return session.event(seq).part(start, length)
+def _event(session: Session, seq: int, offset: int, length: int) -> Event:
+    """An event that was saved, or a part of one: found again by its number."""
+    event = session.event(seq)
+    return event if offset < 0 else event.part(offset, offset + length)
 
 
 def _turns(events: list[Event]) -> list[Turn]:
