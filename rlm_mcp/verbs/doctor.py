@@ -82,18 +82,21 @@ def look_at_settings(paths: Paths, environ: Mapping[str, str]) -> tuple[Settings
         found = read_settings(paths, environ)
     except UsageError as error:
         return Settings(), [complaint("installation", "settings", error)]
+    usual = Settings()
     changed = [
         f"{one.name} = {_written(value)} ({'environment' if f'RLM_MCP_{one.name.upper()}' in environ else 'file'})"
         for one in fields(Settings)
-        if (value := getattr(found, one.name)) != one.default
+        if (value := getattr(found, one.name)) != getattr(usual, one.name)
     ]
     where = f"{paths.settings_file}{'' if paths.settings_file.is_file() else ' (not there)'}"
     told = ", ".join(changed[:_SHOWN_SETTINGS]) if changed else "all as by default"
     return found, [Finding(part="installation", what="settings", told=f"{told}; {where}")]
 
 
-def _written(value: bool | float) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:,}"
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
 def look_at_store(paths: Paths, settings: Settings) -> list[Finding]:
