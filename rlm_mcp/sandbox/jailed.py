@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import inspect
 import json
 import os
 import threading
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 from rlm_mcp.errors import ReplGone, RlmError
 from rlm_mcp.sandbox import wire
 from rlm_mcp.sandbox.jail import Jail
-from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Handed, Outcome
+from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Handed, Outcome, called
 
 _START_SECONDS = 20.0
 _SAVE_SECONDS = 60.0
@@ -188,7 +187,7 @@ class JailedRepl:
         """Call the host function and send what it says."""
         end = self._jail.socket
         try:
-            answer = _called(call, bindings)
+            answer = _answered(call, bindings)
             opened = _opened(answer) if isinstance(answer, Handed) else None
         except (RlmError, OSError) as error:  # OSError: the file is gone, or no descriptor is left
             wire.send(end, wire.Failure(error=type(error).__name__, message=str(error)), deadline=turn.soon())
@@ -278,16 +277,9 @@ class _Turn:
         return True
 
 
-def _called(call: wire.Call, bindings: Mapping[str, Binding]) -> wire.JSON | Handed:
+def _answered(call: wire.Call, bindings: Mapping[str, Binding]) -> wire.JSON | Handed:
     """What the host function says; a large answer is put into a file."""
-    binding = bindings.get(call.name)
-    if binding is None:
-        raise RlmError(f"no host function {call.name!r}")
-    try:
-        bound = inspect.signature(binding).bind(**call.arguments)
-    except TypeError as error:
-        raise RlmError(f"{call.name}: {error}") from error
-    answer = binding(*bound.args, **bound.kwargs)
+    answer = called(bindings, call.name, call.arguments)
     if isinstance(answer, Handed):
         return answer
     text = json.dumps(answer)
