@@ -325,11 +325,11 @@ class MontyRepl:
         os.lseek(descriptor, 0, os.SEEK_SET)
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read()
-        if not content.startswith(_MAGIC):
-            return "saved by a Repl of another kind"
         head, _newline, dumped = content.removeprefix(_MAGIC).partition(b"\n")
+        if not content.startswith(_MAGIC) or not head.startswith(b"{"):
+            return "saved by a Repl of another kind"
         known = json.loads(head)
-        if known["stamp"] != _stamp():
+        if known.get("stamp") != _stamp():
             return "saved by another version of rlm-mcp or Monty"
         try:
             self._worker.load(dumped)

@@ -54,7 +54,7 @@ class Document:
 
 
 class Docs:
-    """What the tool load brought in, by name.
+    """What the tool ``load`` brought in, by name.
 
     docs["server.log"].text             a document's text; .grep(pattern), [start:end], .lines, .ref
     docs["specs"]                       all that was loaded under one name, as a list

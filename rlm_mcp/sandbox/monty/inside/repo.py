@@ -50,7 +50,7 @@ class Repo:
 
     repo.files("**/*.py")               paths, tracked and new ones, without what git ignores
     repo.read("src/app.py")             a file's text; repo.bytes(path) its bytes
-    repo.grep(r"def \w+", "**/*.py")    every match (ripgrep's syntax): .path .line_number .line .ref
+    repo.grep(r"def \w+", "**/*.py")     every match (ripgrep's syntax): .path .line_number .line .ref
     repo.diff("2 hours ago")            what changed since: a time, "t12" (a turn), "e40" (an event);
                                         path="src" narrows, stat=True sums up
     repo.root                           where open() finds it: open(f"{repo.root}/README.md")

@@ -12,7 +12,7 @@ REF = re.compile(r"(?:([0-9a-f]{8})\.)?(?:e(\d+)(?::(\d+)-(\d+))?|t(\d+))")
 class Event:
     """One thing that happened: a prompt, reply, call, result or note.
 
-    seq, turn, kind, tool, agent, failed, time (seconds since the epoch), ref, text (str), length (bytes)
+    seq, turn, kind, tool, agent, failed, time (seconds since the epoch), ref, text (str), len(event)
     """
 
     of_rlm_mcp = True
@@ -30,6 +30,18 @@ class Event:
         """The Ref of some of its bytes."""
         first = max(0, self._offset)
         return f"{self._prefix}e{self.seq}:{first + start}-{first + end}"
+
+    def part(self, start: int, end: int) -> Any:
+        """Some bytes of it, and the rest of the characters they cut, as if they were all of it."""
+        raw = self.text.encode()
+        end = min(end, len(raw))
+        start = min(start, end)
+        while start < end < len(raw) and raw[end] & 0xC0 == 0x80:  # UTF-8 (RFC 3629): within a character
+            end += 1
+        while 0 < start < end and raw[start] & 0xC0 == 0x80:
+            start -= 1
+        row = [self.seq, self.turn, self.kind, self.tool, self.agent, self.failed, self.time, 0, end - start]
+        return Event(self._prefix, row, raw[start:end].decode("utf-8", "replace"), max(0, self._offset) + start)
 
     def __len__(self) -> int:
         return int(self.length)
@@ -323,8 +335,8 @@ class Session:
 
     def __repr__(self) -> str:
         return (
-            f"session {self.key}: {self._turn_count:,} turns, {self._event_count:,} events, {self._length:,} bytes of "
-            f"text, {stamp(self.started)} to {stamp(self.updated)}; help(session) tells more"
+            f"session {self.key}: {self._turn_count:,} turns, {self._event_count:,} events, {self._length:,} bytes, "
+            f"{stamp(self.started)} to {stamp(self.updated)}; help(session) tells more"
         )
 
     def _at(self, place: Any) -> "list[Event]":
@@ -345,10 +357,7 @@ class Session:
         event = self._events[seq - 1]
         if not found.group(3):
             return [event]
-        start = min(int(found.group(3)), event.length)
-        raw = event.text.encode()[start : int(found.group(4))]
-        row = [event.seq, event.turn, event.kind, event.tool, event.agent, event.failed, event.time, 0, len(raw)]
-        return [Event(self._prefix, row, raw.decode("utf-8", "replace"), start)]
+        return [event.part(int(found.group(3)), int(found.group(4)))]
 
     def _index(self, bound: Any) -> int:
         """How many events come before bound."""
