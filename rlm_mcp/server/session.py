@@ -25,6 +25,9 @@ from rlm_mcp.verbs.locate import Unchanged, locate
 _THREAD = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NOT_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]")
 _STALE_SECONDS = 60.0
+_UNWRITTEN_SECONDS = 1.0
+"""How long a client may take to write what it has named: it begins the file as it sends its first request."""
+_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,8 @@ class SessionFinder:
         """
         transcript = self.transcript(thread_id)
         if transcript is not None:
+            if self._where.transcript is None:
+                _await(transcript)
             return self._known.locate(store, transcript)
         try:
             return locate(store, session=thread_id) if thread_id else locate(store, cwd=str(self._where.cwd))
@@ -134,3 +139,17 @@ class SessionFinder:
 
     def _home(self) -> Path:
         return Path(self._where.environ.get("HOME") or Path.home())
+
+
+def _await(path: Path) -> None:
+    """Wait until something stands in the file, though not for long."""
+    deadline = time.monotonic() + _UNWRITTEN_SECONDS
+    while not _is_begun(path) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+
+
+def _is_begun(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False

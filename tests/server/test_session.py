@@ -1,6 +1,8 @@
 """rlm_mcp.server.session: the right session at each call, whatever the client tells."""
 
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,20 @@ def test_else_the_newest_session_of_the_folder_is_meant(store: Store, paths: Pat
     ingest(store, recorded_session)
     found = SessionFinder(where(paths, Path("/home/dev/parcel"))).find(store)
     assert found.client_session == SESSION
+
+
+def test_a_transcript_that_is_just_being_begun_is_waited_for(
+    store: Store, paths: Paths, folder: Path, recorded_session: Path
+) -> None:
+    """The model's first call may be there before the client's first line."""
+    finder = SessionFinder(where(paths, folder, CLAUDE_CODE_SESSION_ID=SESSION))
+    begun = finder.transcript()
+    assert begun is not None
+    begun.parent.mkdir(parents=True)
+    writing = threading.Timer(0.1, lambda: shutil.copy(recorded_session, begun))
+    writing.start()
+    assert finder.find(store).client_session == SESSION
+    writing.join()
 
 
 def test_a_folder_nobody_worked_in_raises_with_the_cure(store: Store, paths: Paths, folder: Path) -> None:
