@@ -107,6 +107,7 @@ class SessionRepl:
         session = scope[0].session
         with self._called(owner) as stop, self._alone(store, session, timeout_seconds, stop):
             if code.strip() == _RESET:
+                code = _RESET
                 self._begin_anew(store, session)
             live, notes = self._ready(store, scope, bindings, stop)
             before = self._variables
@@ -203,7 +204,8 @@ class SessionRepl:
         if live is not None and live.is_alive and self._number == last:
             return live, ()
         self._number = _UNKNOWN
-        live, notes = self._restored(store, scope, bindings, stop) if last else (self._alive(), ())
+        is_new = not last and live is None
+        live, notes = (self._alive(), ()) if is_new else self._restored(store, scope, bindings, stop)
         if stop.is_set():
             raise ReplBusy(f"the Cell was cancelled before it began: session {session.key} was being restored")
         self._number = last
