@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.sandbox.walls import ways
+
 _PROC = Path("/proc")
 _START_CPU_SECONDS = 0.4
 """More than a Python in a Jail uses before its first Cell."""
 needs_proc = pytest.mark.skipif(not (_PROC / "self" / "stat").exists(), reason="looks at processes through /proc")
+needs_jail = pytest.mark.skipif(not ways(), reason="no Jail here: Cells run in the server itself")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,9 @@ import pytest
 from tests.clients.claude_provider import Provider, Request, Step, provider
 from tests.clients.claude_rig import TOOLS, ClaudeHome, Headless, headless, install, interactive
 from tests.clients.folder import make_repository, write_log
-from tests.clients.processes import Process, below, jailed_of, looping, needs_proc, server_of, until
+from tests.clients.processes import Process, below, jailed_of, looping, needs_jail, server_of, until
 
-pytestmark = pytest.mark.client
+pytestmark = [pytest.mark.client, needs_jail]
 
 LOOP = "count = 0\nwhile True:\n    count += 1"
 DEAF = "sum(range(10 ** 13))"
@@ -164,7 +164,6 @@ def test_the_cells_of_one_reply_run_in_their_order(live: Live) -> None:
     assert told == [str(list(range(number))) for number in range(2, 7)]
 
 
-@needs_proc
 def test_a_cell_that_loops_is_ended_by_its_time_limit_and_by_the_user(live: Live) -> None:
     """What it assigned is kept; one that hears nothing is ended, and its variables are those of before."""
     told = live.asks(repl(f"kept = 1\n{LOOP}", timeout_seconds=0.5))
@@ -178,7 +177,6 @@ def test_a_cell_that_loops_is_ended_by_its_time_limit_and_by_the_user(live: Live
         assert live.asks(repl("kept, count > 0")).startswith("(1, True)\n")
 
 
-@needs_proc
 def test_a_killed_child_and_a_killed_server_cost_no_variable(live: Live) -> None:
     """The next call works and says what was done; so it does when the server dies under a running Cell."""
     live.asks(repl("rows = list(range(1000))"))
@@ -216,7 +214,6 @@ def test_variables_outlive_a_compaction_and_the_client(home: ClaudeHome, api: Pr
     assert "restored" in told or "run again" in told
 
 
-@needs_proc
 def test_escape_at_the_terminal_stops_the_cell(home: ClaudeHome, api: Provider) -> None:
     """The child computes no more, and the variables are there for the next Cell."""
     with interactive(home) as terminal:
@@ -233,12 +230,11 @@ def test_escape_at_the_terminal_stops_the_cell(home: ClaudeHome, api: Provider) 
     assert answer(api.of_kind("main")[-1]).startswith("True\n[c2")
 
 
-@needs_proc
 @pytest.mark.parametrize("end", ["ends", "is killed while a Cell loops"])
 def test_nothing_of_ours_is_left_when_the_client(home: ClaudeHome, api: Provider, end: str) -> None:
     """No server, no bubblewrap, no Python."""
     with working(home, api) as live:
-        live.asks(repl("rows = list(range(1000))"))
+        assert "set rows" in live.asks(repl("rows = list(range(1000))"))
         if end != "ends":
             live.loops(LOOP)
         ours = below(live.client.process.pid)

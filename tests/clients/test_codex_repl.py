@@ -24,9 +24,9 @@ from tests.clients.codex_provider import (
 )
 from tests.clients.codex_rig import CodexHome, install
 from tests.clients.folder import make_repository, write_log
-from tests.clients.processes import Process, below, looping, needs_proc, until
+from tests.clients.processes import Process, below, looping, needs_jail, until
 
-pytestmark = pytest.mark.client
+pytestmark = [pytest.mark.client, needs_jail]
 
 LOOP = "count = 0\nwhile True:\n    count += 1"
 PACKAGE = Path(__file__).parent.parent.parent
@@ -199,7 +199,6 @@ def killing(processes: Callable[[], list[Process]], then: Step) -> Script:
     return act
 
 
-@needs_proc
 def test_a_killed_child_and_a_killed_server_cost_no_variable(home: CodexHome, api: Provider) -> None:
     """The next call works and says so; Codex starts no server twice, so after its death the next session's does."""
     others = {each.pid for each in below(os.getpid())}
@@ -222,7 +221,6 @@ def test_a_killed_child_and_a_killed_server_cost_no_variable(home: CodexHome, ap
     assert again.startswith("1000\n[c3")
 
 
-@needs_proc
 def test_escape_at_the_terminal_stops_the_cell(home: CodexHome, api: Provider) -> None:
     """The child computes no more, and the variables are there for the next Cell."""
     api.steps = [served(api), repl(LOOP, timeout_seconds=100)]
@@ -239,7 +237,6 @@ def test_escape_at_the_terminal_stops_the_cell(home: CodexHome, api: Provider) -
     assert said(outputs(api.of("turn")[-1])[-1]).startswith("True\n[c2")
 
 
-@needs_proc
 @pytest.mark.parametrize("end", ["ends", "is killed while a Cell loops"])
 def test_nothing_of_ours_is_left_when_the_client(home: CodexHome, api: Provider, end: str) -> None:
     """No server, no bubblewrap, no Python."""
