@@ -30,7 +30,7 @@ def reply(arguments: list[str], payload: bytes) -> bytes:
         signal.signal(signal.SIGALRM, out_of_time)
         signal.alarm(LIMIT_SECONDS)
     quick = b""
-    if arguments == ["codex"] and not os.environ.get("RLM_SUBCALL"):
+    if arguments == ["codex"] and not os.environ.get("RLM_MCP_SUBCALL"):
         with contextlib.suppress(Exception):  # what is not ready, or cannot be used, is made the long way
             quick = importlib.import_module("rlm_mcp.hook.ready").answer(payload, os.environ)
     return quick or importlib.import_module("rlm_mcp.hook.main").run(arguments, payload, os.environ)

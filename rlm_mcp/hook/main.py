@@ -30,7 +30,7 @@ def run(arguments: Sequence[str], payload: bytes, environ: Mapping[str, str]) ->
 
 def answer(call: HookCall, paths: Paths, environ: Mapping[str, str]) -> bytes:
     """The reply to a parsed call; the Store is opened only where it is needed."""
-    if environ.get("RLM_SUBCALL") or not start(call, paths):
+    if environ.get("RLM_MCP_SUBCALL") or not start(call, paths):
         return _reply(call, Nothing(reason="nothing to do"))
     settings = read_settings(paths, environ)
     with open_store(paths, settings, busy_seconds=settings.hook_seconds) as store:

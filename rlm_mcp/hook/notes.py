@@ -79,7 +79,7 @@ def _reply(method: str, parameters: Mapping[str, Any], environ: Mapping[str, str
 def _hint(parameters: Mapping[str, Any], environ: Mapping[str, str]) -> str:
     told = parameters.get("_meta")
     thread = str(told.get("threadId", "")) if isinstance(told, dict) else ""
-    if parameters.get("name") != "thread_hint" or not _THREAD.fullmatch(thread) or environ.get("RLM_SUBCALL"):
+    if parameters.get("name") != "thread_hint" or not _THREAD.fullmatch(thread) or environ.get("RLM_MCP_SUBCALL"):
         return ""
     rollout = _rollout(thread, environ)
     if rollout is None or not has_worked_as_sub_agent(rollout):

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 from rlm_mcp.config import Settings
 from rlm_mcp.errors import SubLMUnavailable
+from rlm_mcp.sublm.claude_cli import ClaudeProgram
+from rlm_mcp.sublm.client_program import SUBCALL
+from rlm_mcp.sublm.codex_cli import CodexProgram
 from rlm_mcp.sublm.lm import SubLM
 from rlm_mcp.sublm.openai_api import OPENAI_URL, OpenAIEndpoint
 
 _OPENAI_MODEL = "gpt-5-mini"
+_CURES = (
+    "set OPENAI_BASE_URL (any OpenAI-compatible endpoint) or OPENAI_API_KEY, or install 'claude' or 'codex' and log in"
+)
 
 
 def choose(settings: Settings, environ: Mapping[str, str]) -> SubLM:
-    """The backend to ask; its ``name`` says which. Sends nothing.
+    """The backend to ask; its ``name`` says which. Sends nothing and starts nothing.
+
+    The first of these: the one that is set; an endpoint, where its address or a key is there; the client program that
+    we run in; the other one.
 
     Raises:
         SubLMUnavailable: there is none, or the one that is set cannot be used; the message says what to do.
     """
+    wanted = settings.sub_backend
+    if environ.get(SUBCALL):
+        raise SubLMUnavailable("a model that is asked by rlm-mcp asks nobody itself")
+    if wanted == "none":
+        raise SubLMUnavailable("asking other models is switched off; set sub_backend to 'auto' to allow it")
     base_url = settings.sub_base_url or environ.get("OPENAI_BASE_URL", "")
     key = environ.get("OPENAI_API_KEY", "")
-    if settings.sub_backend in {"auto", "openai"} and (base_url or key):
-        return _endpoint(settings, base_url or OPENAI_URL, key)
-    raise SubLMUnavailable("no model to ask is set up; set OPENAI_BASE_URL and OPENAI_API_KEY")
+    if wanted == "openai" or (wanted == "auto" and (base_url or key)):
+        return _endpoint(settings, base_url, key)
+    names = _clients(environ) if wanted == "auto" else (wanted,)
+    for name in names:
+        found = shutil.which(name, path=environ.get("PATH", ""))
+        if found:
+            kind = ClaudeProgram if name == "claude" else CodexProgram
+            return kind(Path(found), environ, model=settings.sub_model)
+    missing = "no model to ask is set up" if wanted == "auto" else f"{wanted!r} is not on PATH"
+    raise SubLMUnavailable(f"{missing}; {_CURES}")
+
+
+def _clients(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Client programs, the one we run in first. Codex passes little of its environment on, and nothing of its own."""
+    return ("claude", "codex") if environ.get("CLAUDECODE") or not environ.get("CODEX_HOME") else ("codex", "claude")
 
 
 def _endpoint(settings: Settings, base_url: str, key: str) -> OpenAIEndpoint:
-    model = settings.sub_model or settings.root_model or (_OPENAI_MODEL if base_url == OPENAI_URL else "")
-    return OpenAIEndpoint(base_url=base_url, key=key, model=model)
+    if not key and not base_url:
+        raise SubLMUnavailable(f"OPENAI_API_KEY is not set; {_CURES}")
+    model = settings.sub_model or settings.root_model or _OPENAI_MODEL
+    return OpenAIEndpoint(base_url=base_url or OPENAI_URL, key=key, model=model)

@@ -45,6 +45,9 @@ class Asked:
     text: str
     model: str
     cost: Cost
+    """Nothing, where it was there already."""
+    worth: Cost
+    """What it cost when it was paid for."""
     is_cached: bool = False
     is_cut: bool = False
 
@@ -201,7 +204,14 @@ class Metered:
             return None
         budget.count_cached()
         self._ledger.cached(self._call(request, purpose, Cost(usd=0.0)))
-        return Asked(text=reply.text, model=reply.model, cost=Cost(usd=0.0), is_cached=True, is_cut=reply.is_cut)
+        return Asked(
+            text=reply.text,
+            model=reply.model,
+            cost=Cost(usd=0.0),
+            worth=reply.cost,
+            is_cached=True,
+            is_cut=reply.is_cut,
+        )
 
     def _call(self, request: Request, purpose: Purpose, most: Cost) -> Call:
         return Call(
@@ -248,7 +258,7 @@ class Metered:
             if not text.strip():
                 raise _empty(request, reply)
             status, kept = CallStatus.OK, Kept(text=text, model=model, cost=cost, is_cut=reply.is_cut)
-            return Asked(text=text, model=model, cost=cost, is_cut=reply.is_cut)
+            return Asked(text=text, model=model, cost=cost, worth=cost, is_cut=reply.is_cut)
         except SubLMTimeout as error:
             status = CallStatus.ABANDONED
             stop.left(1.0)  # raises, where it is not this request's time alone that is over

@@ -16,6 +16,11 @@ def system_with_schema(request: Request) -> str:
     return f"{request.system}\n\n{told}" if request.system else told
 
 
+def system_text(request: Request) -> str:
+    """As :func:`system_with_schema`, never empty: a client program would put its own in the place."""
+    return system_with_schema(request) or _prompt("neutral")
+
+
 def prompt_with_history(request: Request) -> str:
     """The prompt, and before it all earlier turns where there are some."""
     if not request.history:

@@ -26,8 +26,8 @@ def test_a_plain_start_says_nothing_and_opens_no_store(paths: Paths, recorded: R
 
 
 def test_a_sub_model_of_ours_is_left_alone(paths: Paths, recorded: Recorded) -> None:
-    """RLM_SUBCALL marks a client that we started ourselves."""
-    environ = {"RLM_MCP_HOME": str(paths.home), "RLM_SUBCALL": "1"}
+    """RLM_MCP_SUBCALL marks a client that we started ourselves."""
+    environ = {"RLM_MCP_HOME": str(paths.home), "RLM_MCP_SUBCALL": "1"}
     assert "decline" in json.loads(run(["claude-code", "compact"], recorded.payload(messages=[]), environ))
     assert run(["codex"], recorded.payload("SessionStart", source="compact"), environ) == b""
 
