@@ -83,23 +83,30 @@ def _last_statement(code: str) -> list[tokenize.TokenInfo]:
             statements.append([])
         else:
             statements[-1].append(token)
-    is_in_block = not last or last[0].start[1] > 0 or (len(statements) > 1 and _has_colon(statements[0]))
+    is_in_block = not last or last[0].start[1] > 0 or (len(statements) > 1 and ":" in _outer(statements[0]))
     return [] if is_in_block else next((one for one in reversed(statements) if one), [])
 
 
 def _is_expression(statement: Sequence[tokenize.TokenInfo]) -> bool:
     """Whether it has a value."""
     first = statement[0].string
-    if first == "@" or (keyword.iskeyword(first) and first not in _BEGIN_VALUES):
-        return False
-    outer = [token.string for token, depth in zip(statement, _depths(statement), strict=True) if not depth]
-    return not _ASSIGNING.intersection(outer) and not _has_colon(statement)
+    is_other = first == "@" or (keyword.iskeyword(first) and first not in _BEGIN_VALUES)
+    outer = _outer(statement)
+    return not is_other and ":" not in outer and not _ASSIGNING.intersection(outer)
 
 
-def _has_colon(statement: Sequence[tokenize.TokenInfo]) -> bool:
-    """Whether a colon stands in it that is no lambda's: it annotates, or begins a block."""
-    outer = [token.string for token, depth in zip(statement, _depths(statement), strict=True) if not depth]
-    return outer.count(":") > outer.count("lambda")
+def _outer(statement: Sequence[tokenize.TokenInfo]) -> list[str]:
+    """What stands in it outside of all brackets, but for the parameters of lambdas and their colons."""
+    found: list[str] = []
+    lambdas = 0
+    for token, depth in zip(statement, _depths(statement), strict=True):
+        if token.string == "lambda" and not depth:
+            lambdas += 1
+        elif token.string == ":" and not depth and lambdas:
+            lambdas -= 1
+        elif not depth and not lambdas:
+            found.append(token.string)
+    return found
 
 
 def _depths(tokens: Sequence[tokenize.TokenInfo]) -> list[int]:

@@ -47,8 +47,8 @@ class Worker:
             memory_bytes: what it may hold.
 
         Raises:
-            OSError: the folder or Monty's program is not there.
-            WorkerGone: it cannot be started.
+            OSError: Monty's program is not there.
+            WorkerGone: the folder is not there, or the worker cannot be started.
         """
         self._limits: pydantic_monty.ResourceLimits = {
             "max_memory": memory_bytes,
@@ -65,11 +65,7 @@ class Worker:
         self._why_killed = ""
         self._session: pydantic_monty.MontySession | None = None
         with ExitStack() as held:
-            self._mounts = (
-                [held.enter_context(pydantic_monty.MountDir(host_path=repo, virtual_path=REPO, mode="read-only"))]
-                if repo is not None
-                else []
-            )
+            self._mounts = [] if repo is None else [held.enter_context(_mount(repo))]
             self._pool = held.enter_context(pydantic_monty.Monty(min_processes=1, max_processes=1))
             self.renew()
             self._held = held.pop_all()
@@ -233,6 +229,13 @@ class Worker:
                 answer = functions[name](snapshot.args)
                 return self._asked(lambda: snapshot.resume(answer))
         return self._asked(snapshot.resume_auto)
+
+
+def _mount(repo: Path) -> pydantic_monty.MountDir:
+    try:
+        return pydantic_monty.MountDir(host_path=repo, virtual_path=REPO, mode="read-only")
+    except (TypeError, OSError) as error:  # TypeError: it is not there
+        raise WorkerGone(f"the repository cannot be mapped: {error}") from error
 
 
 def _named(name: str) -> Function:
