@@ -33,6 +33,8 @@ _FACTS = 100_000
 _ROWS_AT_ONCE = 1_000
 _WHOLE_TOKENS = 16_000_000
 _DIFF_BYTES = 32 << 20
+_NUMBERS_END = 1 << 53
+"""SQLite and floats hold no number of any size."""
 _BASES = {
     BaseKind.SNAPSHOT: "the snapshot",
     BaseKind.COMMIT: "the commit (no older snapshot: uncommitted work of then counts as new)",
@@ -63,7 +65,8 @@ def bindings(
         "document": seen.document,
         "repo_missing": lambda: repo_missing,
         "quotes": _no_quotes,
-        **dict.fromkeys(("llm_query", "llm_map", "rlm_query"), _no_sub_lm),
+        "looked": _nobody_asks,
+        **dict.fromkeys(("llm_query", "llm_map", "rlm_query", "give"), _no_sub_lm),
     }
     if repo is not None:
         mapped = _Mapped(store=store, session=session, root=repo)
@@ -161,7 +164,7 @@ class _Seen:
             "current": row.superseded_by == 0,
         }
 
-    def search(self, query: Any, **filters: Any) -> JSON:
+    def search(self, /, query: Any, **filters: Any) -> JSON:
         """As the verb."""
         for name, value in filters.items():
             if name not in _FILTERS or type(value) is not _FILTERS[name]:
@@ -235,7 +238,7 @@ class _Mapped:
             if found is None:
                 raise QueryError(f"{since!r} has no time; name another turn or event, or a time")
             return found
-        if isinstance(since, int | float) and not isinstance(since, bool):
+        if isinstance(since, int | float) and not isinstance(since, bool) and abs(since) < _NUMBERS_END:
             return times.parse_since(since, time.time())
         raise QueryError(
             f"since is {_briefly(since)}; give a time ('2 hours ago', '2026-11-22T09:00') or a Ref ('t12')"
@@ -272,13 +275,17 @@ def _no_quotes(quotes: Any) -> None:
     """Outside of a Run nobody checks them."""
 
 
+def _nobody_asks() -> None:
+    """Outside of a Run nobody asks whether a Cell has looked at anything."""
+
+
 def _as_json(rows: Sequence[object]) -> bytes:
     """A long list, some rows at a time: while the encoder works, no other thread does."""
     pieces = (json.dumps(rows[at : at + _ROWS_AT_ONCE])[1:-1] for at in range(0, len(rows), _ROWS_AT_ONCE))
     return f"[{', '.join(pieces)}]".encode("ascii")
 
 
-def _refuse(why: str, **_arguments: Any) -> Any:
+def _refuse(why: str, /, **_arguments: Any) -> Any:
     raise UsageError(why)
 
 
@@ -296,6 +303,6 @@ def _text(value: Any, name: str) -> str:
 
 
 def _number(value: Any, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _NUMBERS_END:
         raise QueryError(f"{name} is {_briefly(value)}; give a whole number, 0 or more")
     return value
