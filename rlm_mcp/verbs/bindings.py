@@ -169,6 +169,8 @@ class _Seen:
         for name, value in filters.items():
             if name not in _FILTERS or type(value) is not _FILTERS[name]:
                 raise QueryError(f"search takes no {name}={_briefly(value)}; it takes: {', '.join(_FILTERS)}")
+            if isinstance(value, int):
+                _number(value, name)
         answer = search(self.store, self.session, _text(query, "query"), **filters)
         return {"text": answer.text, "total": answer.total, "hits": [asdict(hit) for hit in answer.hits]}
 
