@@ -26,6 +26,7 @@
     |  |- SubLMRefused             refused for good: key, model or prompt
     |  |- SubLMTimeout             the time for it is over
     |  `- Cancelled                whoever asked wants no answer any more
+    |- RunEnded                   a Run came to an end without an answer
     |- BudgetExceeded             a limit of calls, tokens, money, time or depth is reached; nothing more was sent
     |- ClientError                a Client program, its settings or its plugin refuse
     `- ProcessError               a child process failed, ran too long or printed too much
@@ -140,6 +141,15 @@ class SubLMTimeout(SubLMError):
 
 class Cancelled(SubLMError):
     """Whoever asked wants no answer any more."""
+
+
+class RunEnded(RlmError):
+    """A Run came to an end without an answer, though nothing forbade it to go on."""
+
+    def __init__(self, message: str, *, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+        """``steps``, ``no_code`` or ``unread``."""
 
 
 class BudgetExceeded(RlmError):

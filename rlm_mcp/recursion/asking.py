@@ -5,15 +5,14 @@ A failure is a typed entry in the place of the answer, never text. Answers with 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
-import jsonschema
-
-from rlm_mcp.errors import BudgetExceeded, QueryError, SubLMError
+from rlm_mcp.errors import BudgetExceeded, Cancelled, QueryError, SubLMError, SubLMTimeout
+from rlm_mcp.recursion.schema import check_schema, parsed
 from rlm_mcp.sandbox.repl import Binding
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.sublm.budget import Budget
@@ -22,14 +21,27 @@ from rlm_mcp.sublm.metered import Asked, Metered, Purpose
 
 REPAIRS = 2
 """How often a reply that does not fit its schema is sent back."""
+Answered = Asked | BudgetExceeded | SubLMError
 _MAX_REPLY_TOKENS = 64_000
 _TOLD_CHARS = 2_000
-_HOW = frozenset({"model", "system", "max_tokens", "schema"})
+_MESSAGE_CHARS = 500
+_HOW = ("model", "system", "max_tokens", "schema")
+_ITEM = re.compile(r"\{(item|index)\}")
+_MARK = re.compile(r"\{(error|reply|prompt|schema)\}")
 
 
 def prompt_text(name: str) -> str:
     """A prompt of this package by its file's name."""
-    return (resources.files("rlm_mcp.recursion") / "prompts" / f"{name}.md").read_text(encoding="utf-8")
+    return (resources.files("rlm_mcp.recursion") / "prompts" / f"{name}.md").read_text(encoding="utf-8").strip()
+
+
+def failed(error: str, message: str) -> dict[str, JSON]:
+    """An entry in the place of an answer that did not come."""
+    return {"error": error, "message": message[:_MESSAGE_CHARS]}
+
+
+def _nobody(_answers: Sequence[Answered]) -> None:
+    """Nobody wants to hear them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,138 +57,119 @@ class Asking:
     """Asked where a call names none."""
     width: int
     """Questions under way at once."""
+    heard: Callable[[Sequence[Answered]], None] = _nobody
+    """Is told of all that came."""
 
     def bindings(self) -> Mapping[str, Binding]:
         """Name -> host function."""
         return {"llm_query": self.query, "llm_map": self.map}
 
-    def query(self, prompts: Any, **how: Any) -> JSON:
-        """An entry for each prompt, in order: ``value``, or ``error`` and ``message``."""
-        results, _coverage = self._answers(self._requests(_texts(prompts, "prompts"), how), "llm_query")
-        return {"results": results}
+    def query(self, prompts: Any, model: Any, system: Any, max_tokens: Any, schema: Any) -> JSON:
+        """An entry for each prompt: ``value``, or ``error`` and ``message``; and ``over``, why no more is asked."""
+        how = dict(zip(_HOW, (model, system, max_tokens, schema), strict=True))
+        return self._found(self._answers(self._requests(_texts(prompts, "prompts"), how), "llm_query"))
 
-    def map(self, items: Any, first: Any, prompt: Any, **how: Any) -> JSON:
-        """An entry for each item, in order, and how many came how.
+    def map(  # noqa: PLR0913, PLR0917  # as a Cell gives them
+        self, items: Any, first: Any, prompt: Any, model: Any, system: Any, max_tokens: Any, schema: Any
+    ) -> JSON:
+        """As :meth:`query` for each item, and how many came how.
 
         Args:
             first: number of the first item, of all that one map is given in several calls.
         """
+        how = dict(zip(_HOW, (model, system, max_tokens, schema), strict=True))
         pattern = _text(prompt, "prompt")
         if "{item}" not in pattern:
             raise QueryError(f"the prompt {pattern[:80]!r} has no {{item}}; say where each item is to stand")
         start = _whole(first, "first")
         prompts = [
-            pattern.replace("{index}", str(start + number)).replace("{item}", item)
+            _filled(_ITEM, pattern, {"item": item, "index": str(start + number)})
             for number, item in enumerate(_texts(items, "items"))
         ]
-        results, coverage = self._answers(self._requests(prompts, how), "llm_map")
-        return {"results": results, "coverage": coverage}
+        answers = self._answers(self._requests(prompts, how), "llm_map")
+        return {**self._found(answers), "coverage": answers.coverage()}
+
+    def _found(self, answers: _Answers) -> dict[str, JSON]:
+        return {"results": list(answers.results), "over": answers.over}
 
     def _requests(self, prompts: Sequence[str], how: Mapping[str, Any]) -> list[Request]:
-        """A request for each prompt; ``how`` has ``model``, ``system``, ``max_tokens`` and ``schema``."""
-        if set(how) != _HOW:
-            raise QueryError(f"asked with {', '.join(sorted(how))}; it takes: {', '.join(sorted(_HOW))}")
+        """A request for each prompt."""
         tokens = _whole(how["max_tokens"], "max_tokens")
         if not 1 <= tokens <= _MAX_REPLY_TOKENS:
             raise QueryError(f"max_tokens is {tokens!r}; give 1 to {_MAX_REPLY_TOKENS:,}")
+        schema = _text(how["schema"], "schema")
         pattern = Request(
             prompt="",
             model=_text(how["model"], "model") or self.model,
             system=_text(how["system"], "system"),
             max_tokens=tokens,
-            schema=_schema(how["schema"]),
+            schema=check_schema(schema) if schema else "",
         )
         return [replace(pattern, prompt=prompt) for prompt in prompts]
 
-    def _answers(self, requests: Sequence[Request], what: str) -> tuple[list[JSON], dict[str, JSON]]:
+    def _answers(self, requests: Sequence[Request], what: str) -> _Answers:
         """All answers; those that do not fit their schema are sent back, a bounded number of times."""
-        results: list[JSON] = [None] * len(requests)
-        repaired = 0
+        found = _Answers(len(requests))
         left = list(enumerate(requests))
         for round_number in range(REPAIRS + 1):
             if not left:
                 break
-            answers = self._ask_all([request for _place, request in left], what if round_number == 0 else "repair")
+            purpose = Purpose(run=self.run, session=self.session, what="repair" if round_number else what)
+            asked = [request for _place, request in left]
+            answers = self.metered.ask_all(asked, self.budget, self.stop, purpose, width=self.width)
+            self.heard(answers)
             again: list[tuple[int, Request]] = []
-            for (place, request), answer in zip(left, answers, strict=True):
-                if isinstance(answer, Asked) and request.schema:
-                    value, complaint = checked(answer.text, request.schema)
-                    if not complaint:
-                        results[place] = {"value": value}
-                        repaired += round_number > 0
-                    else:
-                        results[place] = _failed("SchemaMismatch", complaint)
-                        again.append((place, _repair(requests[place], answer.text, complaint)))
-                elif isinstance(answer, Asked):
-                    results[place] = {"value": answer.text}
-                else:
-                    results[place] = _failed(type(answer).__name__, str(answer))
+            for (place, _request), answer in zip(left, answers, strict=True):
+                complaint = found.take(place, answer, requests[place].schema, is_repair=round_number > 0)
+                if complaint and isinstance(answer, Asked):
+                    again.append((place, _repair(requests[place], answer.text, complaint)))
             left = again
-        failed = sum(isinstance(one, dict) and "error" in one for one in results)
-        coverage: dict[str, JSON] = {
-            "items": len(results),
-            "answered": len(results) - failed,
-            "repaired": repaired,
-            "failed": failed,
+        return found
+
+
+class _Answers:
+    """What came of a batch so far."""
+
+    def __init__(self, length: int) -> None:
+        self.results: list[dict[str, JSON]] = [{} for _ in range(length)]
+        self.over: dict[str, JSON] | None = None
+        """Why nothing more is asked."""
+        self._repaired = 0
+
+    def take(self, place: int, answer: Answered, schema: str, *, is_repair: bool) -> str:
+        """Put what came into its place; what is wrong with it, where it does not fit its schema."""
+        if not isinstance(answer, Asked):
+            self.results[place] = failed(type(answer).__name__, str(answer))
+            if isinstance(answer, BudgetExceeded | Cancelled | SubLMTimeout):
+                self.over = self.results[place]
+            return ""
+        value, complaint = parsed(answer.text, schema) if schema else (answer.text, "")
+        if complaint:
+            self.results[place] = failed("SchemaMismatch", complaint)
+        else:
+            self.results[place] = {"value": value}
+            self._repaired += is_repair
+        return complaint
+
+    def coverage(self) -> dict[str, JSON]:
+        """How many came how."""
+        lost = sum("error" in one for one in self.results)
+        return {
+            "items": len(self.results),
+            "answered": len(self.results) - lost,
+            "repaired": self._repaired,
+            "failed": lost,
         }
-        return results, coverage
-
-    def _ask_all(self, requests: Sequence[Request], what: str) -> list[Asked | BudgetExceeded | SubLMError]:
-        purpose = Purpose(run=self.run, session=self.session, what=what)
-        return self.metered.ask_all(requests, self.budget, self.stop, purpose, width=self.width)
-
-
-def checked(text: str, schema: str) -> tuple[JSON, str]:
-    """The JSON value of a reply, and what is wrong with it; a fence around it is forgiven."""
-    try:
-        value = json.loads(_unfenced(text))
-    except (ValueError, RecursionError) as error:
-        return None, f"not JSON ({error})"
-    try:
-        jsonschema.validate(value, json.loads(schema))
-    except jsonschema.ValidationError as error:
-        return None, f"{error.message[:300]} at {error.json_path}"
-    return value, ""
-
-
-def _unfenced(text: str) -> str:
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```") and "\n" in stripped:
-        return stripped[stripped.index("\n") + 1 : -3]
-    return stripped
 
 
 def _repair(request: Request, reply: str, complaint: str) -> Request:
-    pattern = prompt_text("repair")
-    told = {
-        "{error}": complaint,
-        "{reply}": reply[:_TOLD_CHARS],
-        "{schema}": request.schema,
-        "{prompt}": request.prompt,
-    }
-    for mark, text in told.items():
-        pattern = pattern.replace(mark, text)
-    return replace(request, prompt=pattern)
+    told = {"error": complaint, "reply": reply[:_TOLD_CHARS], "schema": request.schema, "prompt": request.prompt}
+    return replace(request, prompt=_filled(_MARK, prompt_text("repair"), told))
 
 
-def _failed(error: str, message: str) -> JSON:
-    return {"error": error, "message": message[:500]}
-
-
-def _schema(schema: Any) -> str:
-    """The schema, if it is one.
-
-    Raises:
-        QueryError: it is not.
-    """
-    text = _text(schema, "schema")
-    if not text:
-        return ""
-    try:
-        jsonschema.Draft202012Validator.check_schema(json.loads(text))
-    except (ValueError, RecursionError, jsonschema.SchemaError) as error:
-        raise QueryError(f"schema {text[:80]!r} is no JSON schema ({str(error)[:200]})") from error
-    return text
+def _filled(marks: re.Pattern[str], pattern: str, told: Mapping[str, str]) -> str:
+    """The pattern with what is told in place of its marks; what looks like a mark in that stays."""
+    return marks.sub(lambda found: told[found[1]], pattern)
 
 
 def _texts(values: Any, name: str) -> list[str]:

@@ -7,66 +7,43 @@ than by FINAL has no answer; what it had by then is kept beside.
 
 from __future__ import annotations
 
-import functools
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlm_mcp.costs import Limits
-from rlm_mcp.errors import BudgetExceeded, Cancelled, QueryError, ReplError, RlmError, SubLMError, SubLMTimeout
-from rlm_mcp.recursion.asking import Asking, prompt_text
-from rlm_mcp.recursion.evidence import MAX_QUOTES, Evidence, Source, check
+from rlm_mcp.errors import BudgetExceeded, Cancelled, RlmError, RunEnded, StoreError, SubLMError, SubLMTimeout
+from rlm_mcp.recursion.asking import Asking, failed, prompt_text
+from rlm_mcp.recursion.bindings import Looking, RunBindings
+from rlm_mcp.recursion.conversation import Tally, budget_line, shared_line, shortened
+from rlm_mcp.recursion.evidence import check, verified_refs, without_secrets
+from rlm_mcp.recursion.limit import Limit, Tree
+from rlm_mcp.recursion.noting import Notes, RunAnswer
+from rlm_mcp.recursion.reply import code_of
+from rlm_mcp.recursion.run_repl import RunRepl
+from rlm_mcp.recursion.scope import Scope
 from rlm_mcp.redact import redact
-from rlm_mcp.sandbox.repl import Binding, Cell, Handed, Outcome, Repl
+from rlm_mcp.sandbox.repl import Binding, Cell, Outcome, Repl
 from rlm_mcp.sandbox.wire import JSON
-from rlm_mcp.store import runs
 from rlm_mcp.store.database import Store
-from rlm_mcp.store.runs import RunRow, StepRow
+from rlm_mcp.store.runs import RunRow, new_id
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Request, Stop
-from rlm_mcp.sublm.metered import Metered, Purpose
+from rlm_mcp.sublm.metered import Asked, Metered, Purpose
 from rlm_mcp.text import cut
 
 OK = "ok"
-_CELL_GRACE_SECONDS = 0.1
-_LEAST_CELL_SECONDS = 0.05
+_CELL_GRACE_SECONDS = 0.05
+_LEAST_CELL_SECONDS = 0.02
+_MARGIN_SECONDS = 0.5
+"""So long before a Cell's time is over, what it asks of models comes back as it is, so that the Cell can keep it."""
 _NO_CODE = 3
-"""Replies without code in a row that are borne."""
-_UNREAD = 2
-"""FINALs before anything was read that are sent back."""
+"""Replies without code in a row, after which the Run ends."""
+_SENT_BACK = 3
+"""FINALs that do not count, after which the Run ends."""
 _PARTIAL_CHARS = 2_000
-_CHILDREN_AT_ONCE = 4
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(?:repl|python|py|)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """What a Run looks at."""
-
-    name: str
-    """In words."""
-    texts: tuple[Source, ...] | None
-    """What ``context`` is; None for the Session's text."""
-    is_list: bool = False
-    """``context`` is a list, even of one."""
-    sources: tuple[Source, ...] = ()
-    """What quotes are checked against."""
-
-    def told(self, session: Mapping[str, Any]) -> str:
-        """What the root reads of it at first: kind and sizes."""
-        if self.texts is None:
-            what = f"the session {session['key']}, {session['turns']:,} turns"
-            return f"context: str, {session['log_bytes']:,} bytes: {what}"
-        sizes = [source.size for source in self.texts]
-        if not self.is_list and len(sizes) == 1:
-            return f"context: str, {sizes[0]:,} bytes ({self.name})"
-        shown = ", ".join(f"{size:,}" for size in sizes[:8])
-        more = " ..." if len(sizes) > 8 else ""
-        return f"context: list of {len(sizes):,} str, {sum(sizes):,} bytes in all ({shown}{more})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +57,7 @@ class Engine:
     start: Callable[[], Repl]
     """Starts a Repl for one Run."""
     data: Mapping[str, Binding]
-    """Host functions over Session, Documents and repository."""
+    """Host functions over Session, Documents and repository; called from several threads."""
     session: Mapping[str, Any]
     """The Session as Cells are told of it."""
     lend: Callable[[], AbstractContextManager[Store]]
@@ -88,29 +65,16 @@ class Engine:
     max_steps: int = 30
     cell_seconds: float = 300.0
     output_chars: int = 8_000
+    """Told of a Cell's output; the whole is kept."""
     reply_tokens: int = 4_096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunAnswer:
-    """What a Run came to."""
-
-    run: str
-    status: str
-    """``ok``, or what ended it: ``calls``, ``tokens``, ``usd``, ``seconds``, ``depth``, ``steps``, ``cancelled``,
-    ``model``, ``repl``, ``no_code``, ``unread``."""
-    answer: str
-    """Empty unless ``ok``."""
-    evidence: tuple[Evidence, ...] = ()
-    partial: str = ""
-    """The end of what it had printed, where it has no answer."""
-    error: RlmError | None = None
-
-
-def ended_by(error: BudgetExceeded | SubLMError | ReplError) -> str:
+def ended_by(error: RlmError) -> str:
     """The status of what ended by this error."""
     if isinstance(error, BudgetExceeded):
         return error.limit
+    if isinstance(error, RunEnded):
+        return error.status
     for kind, status in ((Cancelled, "cancelled"), (SubLMTimeout, "seconds"), (SubLMError, "model")):
         if isinstance(error, kind):
             return status
@@ -121,177 +85,202 @@ class Run:
     """A Run under way. One thread; its children have theirs."""
 
     def __init__(  # what a Run is
-        self,
-        engine: Engine,
-        question: str,
-        scope: Scope,
-        *,
-        budget: Budget,
-        stop: Stop,
-        parent: Run | None = None,
+        self, engine: Engine, question: str, scope: Scope, *, budget: Budget, stop: Stop, parent: Run | None = None
     ) -> None:
-        self.id = runs.new_id()
+        self.id = new_id()
+        self.depth: int = parent.depth + 1 if parent is not None else 0
+        """Runs above this one."""
+        self.tree: Tree = parent.tree if parent is not None else Tree(root=self.id, budget=budget)
+        self.tally: Tally = Tally(parent.tally) if parent is not None else self.tree.tally
         self._engine = engine
         self._question = question
         self._scope = scope
         self._budget = budget
-        self._stop = stop
+        self._stop = Stop(seconds=budget.seconds_left(), parent=stop)
         self._parent = parent
-        self.root_id: str = parent.root_id if parent is not None else self.id
-        """Of the Run at the top of the tree."""
-        self.depth: int = parent.depth + 1 if parent is not None else 0
-        """Runs above this one."""
-        self._quotes: list[str] = []
-        self._has_read = False
-        self._partial = ""
+        self._limit = Limit()
+        self._notes = Notes(run=self.id, lend=engine.lend)
+        looking = Looking(
+            run=self.id, session_key=engine.session["key"], scope=scope, data=engine.data, lend=engine.lend
+        )
+        self._given = RunBindings(looking, self._limit, self.tally)
+        self._printed = ""
+
+    @property
+    def so_far(self) -> str:
+        """What it has printed and been answered last; from any thread."""
+        return "\n".join(word for word in (redact(self._printed.strip())[0], self._given.so_far) if word)
 
     def to_the_end(self) -> RunAnswer:
         """Run, note every step, and say how it ended. Raises nothing but a ``StoreError``."""
-        self._begin()
+        self._notes.begin(self._row())
         try:
-            found = self._answered()
-        except (BudgetExceeded, SubLMError, ReplError) as error:
-            found = self._ended(ended_by(error), error)
-        self._note_end(found)
+            with self._own_repl() as repl:
+                found = self._run(repl)
+        except StoreError:
+            raise
+        except RlmError as error:
+            found = RunAnswer(run=self.id, status=ended_by(error), answer="", partial=self.so_far, error=error)
+        self._notes.end(found)
         return found
 
-    def _answered(self) -> RunAnswer:
-        history: list[tuple[str, str]] = []
-        prompt = f"{self._question}\n\n{self._scope.told(self._engine.session)}\n{self._budget.told()}"
-        without_code = unread = 0
-        repl = self._engine.start()
+    @contextmanager
+    def _own_repl(self) -> Iterator[RunRepl]:
+        """Ended with the Run, and at once when the Run is cancelled."""
+        repl = RunRepl(self._engine.start)
         try:
-            for number in range(1, self._engine.max_steps + 1):
-                said = self._say(prompt, history)
-                history.append((prompt, said))
-                code = "\n".join(_FENCE.findall(said))
-                if not code.strip():
-                    without_code += 1
-                    self._note_step(self._step(number, said, "", "", None))
-                    if without_code >= _NO_CODE:
-                        return self._ended("no_code", QueryError("the root model writes no code"))
-                    prompt = f"{prompt_text('no_code').strip()}\n{self._budget.told()}"
-                    continue
-                without_code = 0
-                outcome = self._run_cell(repl, number, code)
-                shown = cut(outcome.output.rstrip("\n"), self._engine.output_chars)
-                self._partial = (outcome.output or self._partial)[-_PARTIAL_CHARS:]
-                self._note_step(self._step(number, said, code, shown, outcome))
-                if outcome.final is not None:
-                    if self._has_read:
-                        return self._final(outcome.final)
-                    unread += 1
-                    if unread > _UNREAD:
-                        return self._ended("unread", QueryError("the root model answers without having looked"))
-                    shown += "\nFINAL refused: you have not looked at any of the data yet."
-                if outcome.ending is None:
-                    repl.close()
-                    repl = self._engine.start()
-                    shown += f"\n(the REPL was ended: {outcome.why}; its variables are gone)"
-                self._stop.left(1.0)
-                prompt = f"{shown or '(no output)'}\n{self._budget.told()}"
+            with self._stop.waking(repl.close):
+                yield repl
         finally:
             repl.close()
-        return self._ended("steps", QueryError(f"no FINAL in {self._engine.max_steps} steps"))
 
-    def _say(self, prompt: str, history: Sequence[tuple[str, str]]) -> str:
+    def _run(self, repl: RunRepl) -> RunAnswer:
+        history: list[tuple[str, str]] = []
+        told = f"{self._question}\n\n{self._scope.told(self._engine.session)}"
+        without_code = sent_back = 0
+        for number in range(1, self._engine.max_steps + 1):
+            prompt = f"{told}\n{self._budget_line()}"
+            reply = self._say(prompt, history)
+            history.append((prompt, reply.text))
+            code = code_of(reply.text)
+            if not code.text or (code.is_open and reply.is_cut):
+                told = prompt_text("cut" if reply.is_cut else "no_code")
+                self._notes.step(number, reply.text, code="", told=told)
+                without_code += 1
+                if without_code == _NO_CODE:
+                    raise RunEnded("the root model writes no code", status="no_code")
+                continue
+            without_code = 0
+            outcome = self._run_cell(repl, number, code.text)
+            refusal = self._refusal(outcome)
+            told = self._told(outcome, number, refusal)
+            self._notes.step(number, reply.text, code=code.text, told=told, outcome=outcome)
+            over = self._limit.over()
+            if over is not None:
+                raise over
+            if outcome.final is not None and not refusal:
+                return self._final(outcome.final)
+            sent_back += bool(refusal)
+            if sent_back == _SENT_BACK:
+                raise RunEnded(f"the root model gives no answer that counts: {refusal}", status="unread")
+            self._stop.left(1.0)
+            if outcome.ending is None:
+                repl.replace()
+        raise RunEnded(f"no FINAL in {self._engine.max_steps} steps", status="steps")
+
+    def _say(self, prompt: str, history: Sequence[tuple[str, str]]) -> Asked:
         request = Request(
             prompt=prompt,
-            history=tuple(history),
-            system=prompt_text("root").strip(),
+            history=tuple(shortened(history)),
+            system=prompt_text("root"),
             model=self._engine.root_model,
             max_tokens=self._engine.reply_tokens,
         )
         purpose = Purpose(run=self.id, session=self._engine.session["key"], what="root")
-        return self._engine.root.ask(request, self._budget, self._stop, purpose).text
+        found = self._engine.root.ask(request, self._budget, self._stop, purpose)
+        self.tally.add([found.worth])
+        return found
 
-    def _run_cell(self, repl: Repl, number: int, code: str) -> Outcome:
-        seconds = max(_LEAST_CELL_SECONDS, self._stop.left(self._engine.cell_seconds))
-        cell = Cell(number=number, code=code, timeout_seconds=seconds, session=self._told_session())
-        self._quotes = []
-        return repl.run(cell, self._bindings(), stop=self._stop.event, grace_seconds=_CELL_GRACE_SECONDS)
+    def _run_cell(self, repl: RunRepl, number: int, code: str) -> Outcome:
+        ready = repl.ready(self._stop)
+        most = self._engine.cell_seconds
+        seconds = max(_LEAST_CELL_SECONDS, self._stop.left(most))
+        is_last = seconds < most
+        stop = Stop(seconds=max(0.0, seconds - min(_MARGIN_SECONDS, seconds / 10)), parent=self._stop)
+        self._limit.begin_cell()
+        told = {**self._engine.session, "context": self._scope.known()}
+        outcome = ready.run(
+            Cell(number=number, code=code, timeout_seconds=seconds, session=told),
+            self._given.of_cell(
+                self._asking(stop, is_last=is_last),
+                lambda question, scope: self._child(question, scope, stop, is_last=is_last),
+            ),
+            stop=self._limit.insists,
+            grace_seconds=_CELL_GRACE_SECONDS,
+        )
+        self._printed = outcome.output[-_PARTIAL_CHARS:] or self._printed
+        return outcome
 
-    def _told_session(self) -> dict[str, Any]:
-        texts = self._scope.texts
-        context = None if texts is None else {"parts": len(texts), "is_list": self._scope.is_list or len(texts) != 1}
-        return {**self._engine.session, "context": context}
+    def _asking(self, stop: Stop, *, is_last: bool) -> Asking:
+        """Whom one Cell may ask.
 
-    def _bindings(self) -> Mapping[str, Binding]:
-        asking = Asking(
+        Args:
+            stop: when that ends.
+            is_last: the Cell's time is the Run's.
+        """
+        return Asking(
             metered=self._engine.sub,
             budget=self._budget,
-            stop=self._stop,
+            stop=stop,
             run=self.id,
             session=self._engine.session["key"],
             model=self._engine.sub_model,
             width=self._engine.width,
+            heard=lambda answers: self._given.heard(answers, is_last=is_last),
         )
-        data = {name: self._seen(binding) for name, binding in self._engine.data.items()}
-        own: dict[str, Binding] = {
-            "context": self._seen(self._context),
-            "quotes": self._quoted,
-            "rlm_query": self._ask_children,
-        }
-        return {**data, **asking.bindings(), **own}
 
-    def _seen(self, binding: Binding) -> Binding:
-        """The same function; that it was called is noted."""
+    def _refusal(self, outcome: Outcome) -> str:
+        """Why a FINAL does not count; empty where it does, and where there is none."""
+        if outcome.final is None:
+            return ""
+        if self._limit.depth is not None:
+            return f"FINAL refused: {self._limit.depth}."
+        if not self._given.has_read:
+            return "FINAL refused: you have not looked at any of the data yet."
+        return "" if outcome.final.strip() else "FINAL refused: the answer is empty."
 
-        @functools.wraps(binding)  # so that arguments are still checked by its signature
-        def called(*given: Any, **named: Any) -> JSON | Handed:
-            self._has_read = True
-            return binding(*given, **named)
+    def _told(self, outcome: Outcome, number: int, refusal: str) -> str:
+        """What the root is told of a Cell."""
+        words = [cut(outcome.output.rstrip("\n"), self._engine.output_chars, f"c{number}")]
+        if outcome.lost_bytes:
+            words.append(f"({outcome.lost_bytes:,} bytes more were printed and not kept)")
+        if outcome.ending is None:
+            words.append(f"(the REPL was ended: {outcome.why}; its variables are gone)")
+        return "\n".join(word for word in (*words, refusal) if word) or ("" if outcome.final is not None else "(no output)")
 
-        return called
+    def _budget_line(self) -> str:
+        top = self.tree.budget
+        used = self.tree.tally.used(top.spent)
+        if self._parent is None:
+            return budget_line(top.limits, used, top.seconds_left())
+        return shared_line(top.limits, used, top.seconds_left(), self._budget.limits.depth)
 
-    def _context(self, part: Any) -> Handed:
-        texts = self._scope.texts or ()
-        if not isinstance(part, int) or isinstance(part, bool) or not 0 <= part < len(texts):
-            raise QueryError(f"context has no part {part!r:.80}")
-        source = texts[part]
-        if source.path is not None:
-            return Handed(path=source.path, length=source.end)
-        return Handed(content=source.content)
-
-    def _quoted(self, quotes: Any) -> None:
-        if not isinstance(quotes, list) or not all(isinstance(quote, str) for quote in quotes):
-            raise QueryError(f"quotes is {quotes!r:.80}; give a list of texts")
-        self._quotes = quotes[:MAX_QUOTES]
-
-    def _ask_children(self, asked: Any) -> JSON:
-        """An entry for each question, in order: ``answer``, ``refs``, ``run``; or ``error`` and ``message``."""
-        rows = [_child_question(one) for one in asked] if isinstance(asked, list) else []
-        if not rows:
-            raise QueryError(f"asked is {asked!r:.80}; give questions")
-        with ThreadPoolExecutor(_CHILDREN_AT_ONCE, thread_name_prefix="rlm-mcp child") as pool:
-            return list(pool.map(lambda row: self._ask_child(*row), rows))
-
-    def _ask_child(self, question: str, context: Any) -> JSON:
+    def _child(self, question: str, scope: Scope, stop: Stop, *, is_last: bool) -> dict[str, JSON]:
+        """Run a child to its end; its entry for the Cell."""
         try:
+            if self._limit.error is not None:
+                raise self._limit.error
             budget = self._budget.child(Limits(depth=self._budget.limits.depth))
-        except BudgetExceeded as error:
-            return {"error": "BudgetExceeded", "message": str(error)}
-        scope = self._scope if context is None else _given_scope(context)
-        child = Run(self._engine, question, scope, budget=budget, stop=Stop(parent=self._stop), parent=self)
-        found = child.to_the_end()
-        if found.status != OK:
-            return {"error": found.status, "message": str(found.error or found.status)}
-        refs: list[JSON] = [one.ref for one in found.evidence if one.is_verified and one.ref]
-        return {"answer": found.answer, "refs": refs, "run": found.run}
+            with self.tree.slots.at(self.depth + 1, stop):
+                found = Run(self._engine, question, scope, budget=budget, stop=stop, parent=self).to_the_end()
+                if found.error is not None:
+                    raise found.error
+        except StoreError:
+            raise
+        except RlmError as error:
+            if isinstance(error, BudgetExceeded | Cancelled) or (isinstance(error, SubLMTimeout) and is_last):
+                self._limit.hit(error)
+            self._given.heard_child(None)
+            return failed(type(error).__name__, str(error))
+        self._given.heard_child(found.answer)
+        quotes: list[JSON] = [one.quote for one in found.evidence if one.is_verified]
+        refs: list[JSON] = [*verified_refs(found.evidence)]
+        return {"answer": found.answer, "quotes": quotes, "refs": refs, "run": found.run}
 
     def _final(self, value: str) -> RunAnswer:
-        evidence = check(self._quotes, (*(self._scope.texts or ()), *self._scope.sources))
-        return RunAnswer(run=self.id, status=OK, answer=redact(value)[0], evidence=evidence)
+        evidence = check(self._given.quotes, self._scope.all_sources, self._is_over)
+        return RunAnswer(run=self.id, status=OK, answer=redact(value)[0], evidence=without_secrets(evidence))
 
-    def _ended(self, status: str, error: RlmError) -> RunAnswer:
-        return RunAnswer(run=self.id, status=status, answer="", partial=redact(self._partial)[0], error=error)
+    def _is_over(self) -> bool:
+        deadline = self._stop.deadline
+        return self._stop.is_told or (deadline is not None and time.monotonic() >= deadline)
 
-    def _begin(self) -> None:
+    def _row(self) -> RunRow:
         engine = self._engine
-        row = RunRow(
+        return RunRow(
             id=self.id,
             parent=self._parent.id if self._parent is not None else "",
-            root=self.root_id,
+            root=self.tree.root,
             session_key=engine.session["key"],
             depth=self.depth,
             question=redact(self._question)[0],
@@ -302,51 +291,3 @@ class Run:
             limits=asdict(self._budget.limits),
             started=time.time(),
         )
-        with engine.lend() as store, store.writing():
-            runs.begin(store, row)
-
-    def _step(self, number: int, said: str, code: str, shown: str, outcome: Outcome | None) -> StepRow:
-        return StepRow(
-            run=self.id,
-            number=number,
-            time=time.time(),
-            said=redact(said)[0],
-            code=redact(code)[0],
-            output=redact(shown)[0],
-            status="no_code" if outcome is None else str(outcome.ending or "ended"),
-            seconds=0.0 if outcome is None else outcome.seconds,
-        )
-
-    def _note_step(self, step: StepRow) -> None:
-        with self._engine.lend() as store, store.writing():
-            runs.add_step(store, step)
-
-    def _note_end(self, found: RunAnswer) -> None:
-        error = {"type": type(found.error).__name__, "message": str(found.error)} if found.error else None
-        with self._engine.lend() as store, store.writing():
-            runs.end(
-                store,
-                self.id,
-                status=found.status,
-                answer=found.answer,
-                evidence=tuple(asdict(one) for one in found.evidence),
-                error=error,
-            )
-
-
-def _child_question(one: Any) -> tuple[str, Any]:
-    if not isinstance(one, dict) or not isinstance(one.get("question"), str):
-        raise QueryError(f"{one!r:.80} is no question")
-    context = one.get("context")
-    is_texts = isinstance(context, list) and all(isinstance(part, str) for part in context)
-    if context is not None and not isinstance(context, str) and not is_texts:
-        raise QueryError(f"context is {context!r:.80}; give a text or a list of texts")
-    return one["question"], context
-
-
-def _given_scope(context: str | list[str]) -> Scope:
-    parts = [context] if isinstance(context, str) else context
-    texts = tuple(
-        Source(name=f"context[{number}]", content=part.encode("utf-8", "replace")) for number, part in enumerate(parts)
-    )
-    return Scope(name="a part", texts=texts, is_list=not isinstance(context, str))

@@ -7,16 +7,22 @@ import os
 import secrets
 import sqlite3
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rlm_mcp.errors import UsageError
+from rlm_mcp.errors import RefError, UsageError
 from rlm_mcp.store.database import Store
 
 RUNNING = "running"
 LOST = "lost"
 """Its process is gone and left no end."""
+_CLOCK_SECONDS = 2.0
+"""Two ways to tell one moment lie no further apart."""
+_START_WORD = 19
+"""``starttime`` behind the program's name in ``/proc/PID/stat``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,8 @@ class RunRow:
     status: str = RUNNING
     answer: str = ""
     evidence: tuple[Mapping[str, Any], ...] = ()
+    partial: str = ""
+    """What it had, where it has no answer."""
     error: Mapping[str, str] | None = None
 
 
@@ -58,7 +66,7 @@ class StepRow:
     said: str
     code: str
     output: str
-    """Cut, as the root saw it."""
+    """As the root was told of it: cut."""
     status: str
     seconds: float
 
@@ -92,31 +100,48 @@ def begin(store: Store, run: RunRow) -> None:
     )
 
 
-def add_step(store: Store, step: StepRow) -> None:
-    """Write a step behind the ones there are. Inside ``writing()``."""
+def add_step(store: Store, step: StepRow, whole: str = "") -> None:
+    """Write a step behind the ones there are. Inside ``writing()``.
+
+    Args:
+        whole: all of its output, where that was cut.
+    """
     store.connection.execute(
-        "INSERT INTO step VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (step.run, step.number, step.time, step.said, step.code, step.output, step.status, step.seconds),
+        "INSERT INTO step (run, number, time, said, code, output, whole, status, seconds) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            step.run,
+            step.number,
+            step.time,
+            step.said,
+            step.code,
+            step.output,
+            zlib.compress(whole.encode("utf-8", "replace"), 1) if whole else b"",
+            step.status,
+            step.seconds,
+        ),
     )
 
 
-def end(
+def end(  # noqa: PLR0913  # how a Run can end
     store: Store,
     run_id: str,
     *,
     status: str,
     answer: str,
     evidence: tuple[Mapping[str, Any], ...],
+    partial: str,
     error: Mapping[str, str] | None,
 ) -> None:
     """Write how it ended. Inside ``writing()``."""
     store.connection.execute(
-        "UPDATE run SET ended = ?, status = ?, answer = ?, evidence = ?, error = ? WHERE id = ?",
+        "UPDATE run SET ended = ?, status = ?, answer = ?, evidence = ?, partial = ?, error = ? WHERE id = ?",
         (
             time.time(),
             status,
             answer,
             json.dumps([dict(one) for one in evidence], ensure_ascii=False),
+            partial,
             json.dumps(dict(error or {}), ensure_ascii=False),
             run_id,
         ),
@@ -156,8 +181,25 @@ def tree(store: Store, root: str) -> list[RunRow]:
 
 def steps(store: Store, run_id: str) -> list[StepRow]:
     """What the Run did, in order."""
-    rows = store.connection.execute("SELECT * FROM step WHERE run = ? ORDER BY number", (run_id,))
+    rows = store.connection.execute(
+        "SELECT run, number, time, said, code, output, status, seconds FROM step WHERE run = ? ORDER BY number",
+        (run_id,),
+    )
     return [StepRow(**dict(row)) for row in rows.fetchall()]
+
+
+def whole_output(store: Store, run_id: str, number: int) -> str:
+    """All that a step's Cell printed: what the Ref ``r1f2e3d4c.c3`` resolves to.
+
+    Raises:
+        RefError: the Run has no such step.
+    """
+    row = store.connection.execute(
+        "SELECT output, whole FROM step WHERE run = ? AND number = ?", (run_id, number)
+    ).fetchone()
+    if row is None:
+        raise RefError(f"run {run_id!r} has no step {number}; 'rlm-mcp run {run_id}' shows what it did")
+    return zlib.decompress(row["whole"]).decode("utf-8", "replace") if row["whole"] else str(row["output"])
 
 
 def _run(row: sqlite3.Row) -> RunRow:
@@ -177,19 +219,31 @@ def _run(row: sqlite3.Row) -> RunRow:
         started=row["started"],
         ended=row["ended"],
         pid=row["pid"],
-        status=LOST if status == RUNNING and not _is_there(row["pid"]) else status,
+        status=LOST if status == RUNNING and not _is_there(row["pid"], row["started"]) else status,
         answer=row["answer"],
         evidence=tuple(json.loads(row["evidence"])),
+        partial=row["partial"],
         error=json.loads(row["error"]) or None,
     )
 
 
-def _is_there(pid: int) -> bool:
-    """Whether a process of that id runs."""
+def _is_there(pid: int, started: float) -> bool:
+    """Whether the process of that id still runs that ran then; another may have its id by now."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    began = _began(pid)
+    return began is None or began <= started + _CLOCK_SECONDS
+
+
+def _began(pid: int) -> float | None:
+    """When a process began, in seconds since the epoch; None where the system does not say (``proc(5)`` of Linux)."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        ticks = int(words[_START_WORD])
+    except (OSError, ValueError, IndexError):
+        return None
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")

@@ -282,6 +282,7 @@ CREATE TABLE run (
     status TEXT NOT NULL,                        -- 'running', 'ok', or what ended it
     answer TEXT NOT NULL DEFAULT '',
     evidence TEXT NOT NULL DEFAULT '[]',         -- JSON
+    partial TEXT NOT NULL DEFAULT '',            -- what it had, where it has no answer
     error TEXT NOT NULL DEFAULT '{}'             -- JSON: type, message
 ) WITHOUT ROWID;
 CREATE INDEX run_root ON run(root, started);
@@ -294,7 +295,8 @@ CREATE TABLE step (
     time REAL NOT NULL,
     said TEXT NOT NULL,
     code TEXT NOT NULL,
-    output TEXT NOT NULL,
+    output TEXT NOT NULL,                        -- as the root was told of it: cut
+    whole BLOB NOT NULL,                         -- all of the output, compressed, where it was cut; else empty
     status TEXT NOT NULL,
     seconds REAL NOT NULL,
     PRIMARY KEY (run, number)

@@ -12,11 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rlm_mcp.costs import Spent
+from rlm_mcp.costs import Limits, Spent
 from rlm_mcp.errors import BudgetExceeded, QueryError, RlmError, SubLMError
-from rlm_mcp.recursion.asking import checked, prompt_text
-from rlm_mcp.recursion.evidence import Evidence, Source, check
-from rlm_mcp.recursion.run import OK, Engine, Run, RunAnswer, Scope, ended_by
+from rlm_mcp.recursion.asking import prompt_text
+from rlm_mcp.recursion.evidence import Evidence, check, verified_refs, without_secrets
+from rlm_mcp.recursion.noting import RunAnswer
+from rlm_mcp.recursion.run import OK, Engine, Run, ended_by
+from rlm_mcp.recursion.schema import parsed
+from rlm_mcp.recursion.scope import Scope, Source
 from rlm_mcp.refs import Ref, parse_ref
 from rlm_mcp.store import copying, documents, log
 from rlm_mcp.store.copying import Copied
@@ -88,6 +91,21 @@ class AskAnswer:
             "partial": self.partial,
             "error": error,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a question may cost at most, without asking anybody."""
+
+    way: str
+    """``search``, ``one call`` or ``run``."""
+    scope_bytes: int
+    model: str
+    calls: int
+    tokens: int
+    usd: float | None
+    """None where the price is not known."""
+    seconds: float
 
 
 def session_scope(store: Store, parts: Sequence[ScopePart]) -> Scope:
@@ -174,6 +192,42 @@ def ask(  # noqa: PLR0913  # what a question needs
     return _answer(ended, budget)
 
 
+def estimate(session: SessionRow | None, question: str, scope: Scope, engine: Engine, limits: Limits) -> Estimate:
+    """The way that would be taken, and the most it can cost."""
+    size = sum(source.size for source in _read_at_once(scope))
+    model = engine.root_model or engine.root.backend.default_model
+    if session is not None and scope.texts is None and understand(question).is_plain_question:
+        return Estimate(way="search", scope_bytes=size, model="", calls=0, tokens=0, usd=0.0, seconds=0.0)
+    if size <= _GATE_BYTES:
+        most = engine.root.most(_atomic_request(question, scope, engine))
+        return Estimate(
+            way="one call", scope_bytes=size, model=model, calls=1, tokens=most.tokens, usd=most.usd, seconds=0.0
+        )
+    return Estimate(
+        way="run",
+        scope_bytes=size,
+        model=model,
+        calls=limits.calls or 0,
+        tokens=limits.tokens or 0,
+        usd=limits.usd,
+        seconds=limits.seconds or 0.0,
+    )
+
+
+def _read_at_once(scope: Scope) -> Sequence[Source]:
+    return scope.texts if scope.texts is not None else scope.sources[:1]
+
+
+def _atomic_request(question: str, scope: Scope, engine: Engine) -> Request:
+    texts = (f"<text name={source.name!r}>\n{source.text()}\n</text>" for source in _read_at_once(scope))
+    return Request(
+        prompt="\n\n".join((question, *texts)),
+        system=prompt_text("atomic"),
+        model=engine.root_model or engine.root.backend.default_model,
+        max_tokens=_GATE_REPLY_TOKENS,
+    )
+
+
 def _by_search(store: Store, session: SessionRow, question: str) -> AskAnswer | None:
     """The answer of search, where the question is a typed one and nothing else."""
     if not understand(question).is_plain_question:
@@ -187,33 +241,27 @@ def _by_search(store: Store, session: SessionRow, question: str) -> AskAnswer | 
 
 def _in_one_call(question: str, scope: Scope, engine: Engine, budget: Budget, stop: Stop) -> AskAnswer | None:
     """The answer of one call with the whole scope in its prompt; None where that is too much, or did not answer."""
-    sources = scope.texts if scope.texts is not None else scope.sources[:1]
+    sources = _read_at_once(scope)
     if sum(source.size for source in sources) > _GATE_BYTES:
         return None
-    text = "\n\n".join(f"<text name={source.name!r}>\n{source.text()}\n</text>" for source in sources)
-    request = Request(
-        prompt=f"{question}\n\n{text}",
-        system=prompt_text("atomic").strip(),
-        model=engine.root_model,
-        max_tokens=_GATE_REPLY_TOKENS,
-    )
+    request = _atomic_request(question, scope, engine)
     purpose = Purpose(run="", session=engine.session["key"], what="one call")
     try:
         said = engine.root.ask(request, budget, stop, purpose)
     except (BudgetExceeded, SubLMError) as error:
         return AskAnswer(answer="", status=ended_by(error), way="one call", spent=budget.spent, error=error)
-    value, complaint = checked(said.text, _ATOMIC)
+    value, complaint = parsed(said.text, _ATOMIC)
     if complaint or not isinstance(value, dict) or not isinstance(value["answer"], str):
         return None
     quotes = value.get("quotes")
-    evidence = check([str(one) for one in quotes] if isinstance(quotes, list) else [], sources)
+    evidence = without_secrets(check([str(one) for one in quotes] if isinstance(quotes, list) else [], sources))
     return AskAnswer(
         answer=value["answer"],
         status=OK,
         way="one call",
         spent=budget.spent,
         evidence=evidence,
-        refs=_refs(evidence),
+        refs=verified_refs(evidence),
     )
 
 
@@ -224,15 +272,11 @@ def _answer(ended: RunAnswer, budget: Budget) -> AskAnswer:
         way="run",
         spent=budget.spent,
         evidence=ended.evidence,
-        refs=_refs(ended.evidence),
+        refs=verified_refs(ended.evidence),
         run=ended.run,
         partial=ended.partial,
         error=ended.error,
     )
-
-
-def _refs(evidence: Sequence[Evidence]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.ref for one in evidence if one.is_verified and one.ref))
 
 
 def _of_log(store: Store, session: SessionRow, *, is_own: bool) -> Source:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from rlm_mcp.sandbox.inside.asking import Host, HostError, Mapped
 from rlm_mcp.sandbox.inside.found import Answer, Counted, Lines, Match, compiled, matches, one_line, parse_time
-from rlm_mcp.sandbox.inside.models import Models
+from rlm_mcp.sandbox.inside.models import Models, RunAnswer, as_text
 from rlm_mcp.sandbox.inside.session import Session
 from rlm_mcp.sandbox.inside.telling import cut, displayed
 
@@ -35,12 +35,16 @@ class Repo:
     def __init__(self, host: Host, root: str) -> None:
         self._host = host
         self._root = root
+        self._cell = -1
 
     @property
     def root(self) -> str:
         """Where it is mapped."""
         if not self._root:
             raise HostError(self._host.ask("repo_missing"))
+        if self._cell != self._host.runner.cell:  # files are read without the host: it is told once in a Cell
+            self._host.ask("looked")
+            self._cell = self._host.runner.cell
         return self._root
 
     def files(self, glob: str = "**/*") -> list[str]:
@@ -120,6 +124,11 @@ class Document:
             self._text = (self._mapped or self._host.file("document", sha256=self.sha256)).text()
         return self._text
 
+    @property
+    def read_text(self) -> str | None:
+        """The text, if it was read already."""
+        return self._text
+
     def grep(self, pattern: str | re.Pattern[str], flags: int = 0) -> list[Match]:
         """Every match: .ref, .line, .found."""
         found = matches(compiled(pattern, flags), self.text)
@@ -162,6 +171,12 @@ class Docs(Mapping[str, Any]):
             }
             self._cell = self._host.runner.cell
         return self._known
+
+    def known_texts(self) -> Iterator[tuple[str, str]]:
+        """Texts that were read here already, with their hash."""
+        for document in self._known.values():
+            if document.read_text is not None:
+                yield document.sha256, document.read_text
 
     def exactly(self, sha256: str, name: str) -> Document:
         """The document of that name, if it still has that content."""
@@ -222,7 +237,7 @@ class Seen:
             "show": _show,
             "help": self._help,
             "FINAL": self._final,
-            **Models(self._host).names(),
+            **Models(self._host, self._known).names(),
         }
 
     def lazy(self) -> dict[str, Callable[[], Any]]:
@@ -268,8 +283,26 @@ class Seen:
         given = self._session.context
         if given is None:
             return self._session.text
-        texts = [self._host.file("context", part=part).text() for part in range(given["parts"])]
+        packs: dict[int, Mapped] = {}
+        texts: list[str] = []
+        for number, start, end in self._host.ask("context_places"):
+            if number not in packs:
+                packs[number] = self._host.file("context_pack", number=number)
+            texts.append(packs[number].text(start, end))
         return texts if given["is_list"] else texts[0]
+
+    def _known(self) -> Iterator[tuple[dict[str, Any], str]]:
+        """Texts that were made here of what the host knows, with their places."""
+        assert self._session is not None
+        context = self._host.runner.given.get("context")
+        if self._session.context is not None and context is not None:
+            for number, text in enumerate([context] if isinstance(context, str) else context):
+                yield {"part": number}, text
+        for session in (self._session, *self._session.earlier):
+            if session.has_text(session.known_text):
+                yield {"log": session.key}, session.known_text
+        for sha256, text in self._docs.known_texts():
+            yield {"document": sha256}, text
 
     def _read(self, ref: str) -> str:
         """The exact text of a Ref, whole: "e12", "e12:0-400", "t3", "c5" (a Cell's output), "d1f2e3d4c" (document)."""
@@ -281,7 +314,9 @@ class Seen:
 
     def _final(self, value: object, quotes: Iterable[str] = ()) -> NoReturn:
         """End the Cell with this value as the answer; ``quotes``: texts that prove it, word for word."""
-        proofs = [str(quote) for quote in quotes]
+        if not quotes and isinstance(value, RunAnswer):
+            quotes = value.quotes
+        proofs = [as_text(quote, "a quote") for quote in ([quotes] if isinstance(quotes, str) else quotes)]
         if proofs:
             self._host.ask("quotes", quotes=proofs)
         self._host.runner.final(value)

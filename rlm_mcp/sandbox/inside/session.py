@@ -205,6 +205,11 @@ class Session:
             self._text, self._text_bytes = log.text(), log.length
         return self._text
 
+    @property
+    def known_text(self) -> str:
+        """The text as far as it was read already."""
+        return self._text
+
     def text_until(self, length: int) -> str:
         """The text as it was when it had so many bytes: it only ever grows at its end."""
         return self.text if length == len(self) else self.log.text(0, min(length, len(self)))

@@ -1,0 +1,201 @@
+"""Runs for tests: a scripted model, a real store and Ledger, Cells in a real Jail."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rlm_mcp.config import Paths, Settings
+from rlm_mcp.costs import Limits, Spent
+from rlm_mcp.errors import SubLMError
+from rlm_mcp.recursion.noting import RunAnswer
+from rlm_mcp.recursion.run import Engine, Run
+from rlm_mcp.recursion.scope import Scope, Source
+from rlm_mcp.sandbox.repl import Binding
+from rlm_mcp.store import ledger, runs
+from rlm_mcp.store.ledger import Caps, StoreLedger
+from rlm_mcp.store.runs import StepRow
+from rlm_mcp.sublm.budget import Budget
+from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
+from rlm_mcp.sublm.metered import Metered
+from rlm_mcp.wiring import Stores
+from tests.repls import NOBODY, start
+
+Script = Callable[[Request], str | Reply]
+ROOT, SUB = "root", "sub"
+PLENTY = Caps(session_tokens=1 << 40, session_usd=1e9, day_tokens=1 << 40, day_usd=1e9)
+
+
+def tokens(text: str) -> int:
+    """The scripted model's own way to count."""
+    return -(-len(text) // 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A request as it came, and when (``time.monotonic()``)."""
+
+    request: Request
+    time: float
+
+
+@dataclass(slots=True)
+class Scripted:
+    """A model that is a function of the request; it counts what it is asked and what it answers."""
+
+    script: Script
+    seconds: float = 0.0
+    """Waited before each answer."""
+    name: str = "scripted"
+    default_model: str = ROOT
+    overhead_tokens: int = 0
+    came: list[Served] = field(default_factory=list)
+    """Every request, answered or not."""
+    answered: list[Reply] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def complete(self, request: Request, stop: Stop) -> Reply:
+        """See ``SubLM``."""
+        with self.lock:
+            self.came.append(Served(request=request, time=time.monotonic()))
+        if self.seconds:
+            stop.wait(self.seconds)
+        said = self.script(request)
+        if isinstance(said, str):
+            asked = [request.prompt, request.system, *(text for turn in request.history for text in turn)]
+            usage = Usage(tokens_in=sum(map(tokens, asked)), tokens_out=tokens(said))
+            said = Reply(text=said, usage=usage, model=request.model)
+        with self.lock:
+            self.answered.append(said)
+        return said
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def of(self, model: str) -> list[Request]:
+        """What that model was asked, in order."""
+        return [served.request for served in self.came if served.request.model == model]
+
+    @property
+    def tokens_in(self) -> int:
+        """Of all that was answered."""
+        return sum(reply.usage.tokens_in for reply in self.answered)
+
+    @property
+    def tokens_out(self) -> int:
+        """Of all that was answered."""
+        return sum(reply.usage.tokens_out for reply in self.answered)
+
+
+def block(code: str, name: str = "repl") -> str:
+    """A reply with that code."""
+    return f"```{name}\n{code}\n```"
+
+
+def steps(*replies: str) -> Script:
+    """A root that says one after the other, and the last one again and again."""
+    return lambda request: replies[min(len(request.history), len(replies) - 1)]
+
+
+def by_model(**scripts: Script) -> Script:
+    """Another script for each model."""
+    return lambda request: scripts[request.model](request)
+
+
+def nobody(request: Request) -> str:
+    """A sub-model that must not be asked."""
+    raise AssertionError(f"asked: {request.prompt[:200]}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Came:
+    """What a Run came to, and what it took."""
+
+    answer: RunAnswer
+    spent: Spent
+    seconds: float
+    steps: Sequence[StepRow]
+
+
+class RunRig:
+    """Asks questions over given texts."""
+
+    def __init__(self, stores: Stores, model: Scripted, *, caps: Caps = PLENTY, call_seconds: float = 30.0) -> None:
+        self.stores = stores
+        self.model = model
+        self.metered = Metered(model, StoreLedger(stores.lend, caps), call_seconds=call_seconds)
+        self.engine = Engine(
+            root=self.metered,
+            sub=self.metered,
+            root_model=ROOT,
+            sub_model=SUB,
+            start=start,
+            data={},
+            session={**NOBODY, "key": ""},
+            lend=stores.lend,
+        )
+
+    def over(self, data: Mapping[str, Binding], session: Mapping[str, Any]) -> None:
+        """Cells see this Session."""
+        self.engine = replace(self.engine, data=data, session=session)
+
+    def ask(
+        self,
+        question: str = "How many?",
+        *texts: str | Source,
+        is_list: bool = False,
+        limits: Limits | None = None,
+        stop: Stop | None = None,
+        scope: Scope | None = None,
+    ) -> Came:
+        """Ask, and wait for the end."""
+        scope = scope or texts_scope(*texts, is_list=is_list)
+        limits = limits or Limits(calls=1_000, tokens=10_000_000, seconds=60.0, depth=2)
+        budget = Budget(limits)
+        started = time.monotonic()
+        stop = stop or Stop(seconds=limits.seconds)
+        run = Run(self.engine, question, scope, budget=budget, stop=stop)
+        answer = run.to_the_end()
+        seconds = time.monotonic() - started
+        with self.stores.lend() as store:
+            return Came(answer=answer, spent=budget.spent, seconds=seconds, steps=runs.steps(store, answer.run))
+
+    def ledger(self, run: str = "") -> Spent:
+        """What the Ledger says of a Run and all below it, or of everything."""
+        with self.stores.lend() as store:
+            return ledger.spent(store, run=run)
+
+
+def texts_scope(*texts: str | Source, is_list: bool = False) -> Scope:
+    """A scope of texts that only the Run knows, or of files."""
+    sources = tuple(
+        text if isinstance(text, Source) else Source(name=f"context[{number}]", content=text.encode())
+        for number, text in enumerate(texts)
+    )
+    return Scope(name="texts", texts=sources, is_list=is_list)
+
+
+def file_source(path: Path) -> Source:
+    """A whole file."""
+    return Source(name=str(path), path=path, end=path.stat().st_size)
+
+
+@contextmanager
+def rig(home: Path, script: Script, *, seconds: float = 0.0, caps: Caps = PLENTY, **more: Any) -> Iterator[RunRig]:
+    """Everything, in a throwaway folder."""
+    with Stores(Paths(home=home), Settings()) as stores:
+        yield RunRig(stores, Scripted(script, seconds=seconds), caps=caps, **more)
+
+
+def failing(error: SubLMError) -> Script:
+    """A model that fails so."""
+
+    def script(_request: Request) -> str:
+        raise error
+
+    return script
