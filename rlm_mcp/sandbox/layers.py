@@ -37,6 +37,11 @@ class Survey:
     seccomp: bool
     """The kernel filters system calls, and there is a list of them for this machine."""
 
+    @property
+    def gives_jail(self) -> bool:
+        """Whether that is enough to confine Python."""
+        return self.seccomp and (self.landlock >= 1 or self.bubblewrap is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confinement:

@@ -246,7 +246,7 @@ def _seccomp(found: Survey) -> Finding:
     if found.seccomp:
         return Finding(part="jail", what="seccomp", told="active: system calls by a list of what is needed")
     told = f"the kernel filters no system calls on {found.machine}"
-    cure = "Linux on x86_64 or aarch64 with CONFIG_SECCOMP_FILTER; or pip install pydantic-monty"
+    cure = "Linux on x86_64 or aarch64 with CONFIG_SECCOMP_FILTER; or pip install 'rlm-mcp[monty]'"
     return Finding(part="jail", what="seccomp", told=told, level=Level.NOTE, cure=cure)
 
 
@@ -295,10 +295,14 @@ def _ms(seconds: Sequence[float]) -> str:
 def attempts_here(name: str = "") -> list[tuple[str, Attempt]]:
     """The attempts that mean something on this machine, each with its group; with ``name``, those of that name.
 
+    Where no Jail can be had there are none: they are written for one.
+
     Raises:
         UsageError: there is none of that name.
     """
     found = survey()
+    if not found.gives_jail:
+        return []
     fitting = attempts.fitting(found.machine, has_bubblewrap=found.bubblewrap is not None)
     wanted = [(group, attempt) for group, attempt in fitting if name in {"", attempt.name, group}]
     if not wanted:

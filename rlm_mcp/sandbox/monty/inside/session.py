@@ -223,6 +223,7 @@ class Session:
         self._events: list[Event] = []
         self.events: Any = None
         self.turns: Any = None
+        self._turned = -1
         self.text: Any = None
         self.earlier: list[Any] = []
         self._read_bytes = 0
@@ -253,8 +254,9 @@ class Session:
         if "session" in wanted:
             self._load()
             self.events = self._events
-        if "turns" in wanted and "session" in wanted:
+        if "turns" in wanted and "session" in wanted and self._turned != len(self._events):
             self.turns = by_turn(self._events)
+            self._turned = len(self._events)
         if "text" in wanted or "context" in wanted:
             self._load_text()
             self.text = self._text
@@ -264,6 +266,7 @@ class Session:
         self._events, self._read_bytes = [], 0
         self._text, self._text_bytes = "", 0
         self.events, self.turns, self.text = None, None, None
+        self._turned = -1
 
     def _load(self) -> None:
         if len(self._events) >= self._event_count:
