@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from rlm_mcp.config import Paths, Settings, read_paths, read_settings
-from rlm_mcp.errors import JailUnavailable, ReplBusy, ReplError, RlmError, UsageError
+from rlm_mcp.errors import JailUnavailable, ReplBusy, ReplGone, RlmError, UsageError
 from rlm_mcp.repo.tree import mappable, root_of
 from rlm_mcp.sandbox.repl import Binding, Repl
 from rlm_mcp.store import sessions
@@ -119,6 +119,7 @@ class Repls:
         self._lock = threading.Lock()
         self._work: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._keeper: threading.Thread | None = None
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -136,11 +137,17 @@ class Repls:
         *,
         timeout_seconds: float = DEFAULT_SECONDS,
         owner: object = None,
+        more: Mapping[str, Binding] | None = None,
     ) -> ReplAnswer:
-        """Run a Cell of the Session; see :meth:`rlm_mcp.verbs.repl.SessionRepl.run` for what it raises."""
+        """Run a Cell of the Session; see :meth:`rlm_mcp.verbs.repl.SessionRepl.run` for what it raises.
+
+        Args:
+            owner: who may interrupt it.
+            more: host functions beside those over Session, Documents and repository.
+        """
         scope = sessions.continued(store, session)
         held = self._of(session)
-        functions = bindings(store, scope, repo=held.repo, repo_missing=held.repo_missing)
+        functions = {**bindings(store, scope, repo=held.repo, repo_missing=held.repo_missing), **(more or {})}
         answer = held.repl.run(store, scope, code, functions, timeout_seconds=timeout_seconds, owner=owner)
         if held.repl.is_due or (self._has_spare and held.repo not in self._spares):
             self._work.put(session.key)
@@ -164,7 +171,8 @@ class Repls:
             held.repl.interrupt(owner)
 
     def close(self) -> None:
-        """Save what is unsaved and end every process."""
+        """Save what is unsaved and end every process; no Cell runs from then on."""
+        self._is_closed = True
         self._work.put(None)
         if self._keeper is not None:
             self._keeper.join()
@@ -179,7 +187,8 @@ class Repls:
                 self._keeper = threading.Thread(target=self._keep, name="rlm-mcp repls", daemon=True)
                 self._keeper.start()
             held = self._held.get(session.key)
-        if held is not None and held.session.cwd == session.cwd:
+        is_there = held is not None and (held.repo is not None or not Path(session.cwd).is_dir())
+        if held is not None and is_there and held.session.cwd == session.cwd:
             return held
         repo, why_not = repo_of(session, self._stores.paths)
         with self._lock:
@@ -193,6 +202,8 @@ class Repls:
         return held
 
     def _started(self, repo: Path | None) -> Repl:
+        if self._is_closed:
+            raise ReplGone("rlm-mcp is ending; the next server or command brings the variables back")
         with self._lock:
             spare = self._spares.pop(repo, None)
         if spare is not None and spare.is_alive:
@@ -234,7 +245,7 @@ class Repls:
             return
         try:
             started = start_repl(self._stores.paths, self._stores.settings, repo)
-        except (ReplError, OSError) as error:
+        except (RlmError, OSError) as error:
             _log.warning("no spare Repl: %s", error)
             return
         with self._lock:
@@ -300,7 +311,6 @@ def start_repl(paths: Paths, settings: Settings, repo: Path | None) -> Repl:
     from rlm_mcp.sandbox.mounts import Mapped
 
     limits = Limits(memory_bytes=settings.repl_memory_mb << 20, open_files=4_096)
-    walls = confinement(survey(), is_unsafe=settings.unsafe_repl_without_jail)
     return JailedRepl(Jail.start(Mapped(repo=repo, hidden=(paths.home,)), limits, walls))
 
 
