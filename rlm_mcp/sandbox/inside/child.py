@@ -21,7 +21,7 @@ from rlm_mcp.sandbox.inside.seen import Seen
 
 def main(descriptor: int) -> None:
     """Serve the host."""
-    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=descriptor)  # asked, Codex's sandbox won't say it
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=descriptor)  # Codex's sandbox lets nobody ask
     first, descriptors = wire.receive(end, max_bytes=wire.MAX_FROM_HOST)
     setting_up = wire.from_host(first)
     assert isinstance(setting_up, wire.SetUp)
