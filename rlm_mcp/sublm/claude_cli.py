@@ -106,14 +106,14 @@ def _reply(request: Request, lines: list[dict[str, Any]], result: Mapping[str, A
     answered = [message for message in messages if message.get("model") != "<synthetic>"]
     if result.get("is_error") and not is_cut and result.get("stop_reason") != "refusal":
         raise _error(request, result.get("api_error_status"), said)
-    if not answered:
+    if not result.get("num_turns"):
         raise SubLMRefused(f"'claude' asked no model; it says {said[:_SAID_CHARS]!r}")
     text = "".join(_text(message) for message in answered)  # it goes on by itself where an answer was cut
     usd = result.get("total_cost_usd")
     return Reply(
         text=text,
         usage=_usage(result.get("usage"), request, text),
-        model=str(answered[-1].get("model") or request.model),
+        model=str(answered[-1].get("model") if answered else request.model),
         usd=float(usd) if isinstance(usd, int | float) else None,
         is_cut=is_cut,
         refusal=said if result.get("stop_reason") == "refusal" else "",

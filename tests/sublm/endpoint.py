@@ -1,4 +1,6 @@
-"""A scripted OpenAI-compatible endpoint on loopback: chat completions with keep-alive, latency, errors and lies.
+"""A scripted endpoint on loopback: chat completions with keep-alive, latency, errors, dead connections, hangs and lies.
+
+The real ``claude`` and ``codex`` can be pointed at it: it speaks Anthropic's messages and OpenAI's responses as well.
 
 In a thread of a test::
 
@@ -25,7 +27,8 @@ Without a script a request is answered ``echo: <first 40 characters of the promp
 Tokens: one for every four bytes, rounded up, of each message (and 3 more a message) in, and of the reply out; see
 :func:`count_tokens`. ``GET /served`` gives the counts as JSON, ``GET /v1/models`` one model.
 
-Format: https://platform.openai.com/docs/api-reference/chat
+Formats: https://platform.openai.com/docs/api-reference/chat, https://platform.openai.com/docs/api-reference/responses,
+https://docs.anthropic.com/en/api/messages
 """
 
 from __future__ import annotations
@@ -50,6 +53,9 @@ from typing import Any
 
 MODEL = "scripted"
 _MARK = re.compile(r"\[\[((?:\w+=[^\s\]]*\s*)+)\]\]")
+_GO_ON = "Output token limit hit."
+"""How Claude Code goes on by itself after an answer that was cut: the marks of what it asked before count."""
+_ROLES = {"developer": "system"}
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 
@@ -114,6 +120,7 @@ class Seen:
 
     number: int
     """From 1."""
+    path: str
     time: float
     """``time.monotonic()`` of its arrival."""
     body: Mapping[str, Any]
@@ -123,25 +130,26 @@ class Seen:
     """Which one it came over, from 1."""
 
     @property
-    def messages(self) -> Sequence[Mapping[str, Any]]:
-        """Of the chat."""
-        found: Sequence[Mapping[str, Any]] = self.body.get("messages", ())
-        return found
+    def messages(self) -> list[tuple[str, str]]:
+        """Role and text of each message, the system's first."""
+        said = [one for one in (*self.body.get("messages", ()), *self.body.get("input", ())) if "role" in one]
+        first = [("system", _texts(self.body["system"]))] if "system" in self.body else []
+        return [*first, *((_ROLES.get(one["role"], one["role"]), _texts(one.get("content"))) for one in said)]
 
     @property
     def prompt(self) -> str:
-        """The last message."""
-        return str(self.messages[-1]["content"]) if self.messages else ""
+        """The last message of the user."""
+        return next((text for role, text in reversed(self.messages) if role == "user"), "")
 
     @property
     def system(self) -> str:
-        """The system message, if there is one."""
-        return next((str(m["content"]) for m in self.messages if m["role"] in {"system", "developer"}), "")
+        """What the system says."""
+        return "\n".join(text for role, text in self.messages if role == "system")
 
     @property
     def tokens_in(self) -> int:
         """As the endpoint counts them."""
-        return sum(count_tokens(str(message["content"])) + 3 for message in self.messages)
+        return sum(count_tokens(text) + 3 for _role, text in self.messages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +168,13 @@ class Served:
 Script = Callable[[Seen], Answer]
 
 
+def _texts(content: Any) -> str:
+    """A content, plain or in parts."""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content)
+    return str(content or "")
+
+
 def count_tokens(text: str) -> int:
     """The endpoint's own way to count."""
     return -(-len(text.encode("utf-8", "replace")) // 4)
@@ -174,7 +189,8 @@ class Marked:
         self._lock = threading.Lock()
 
     def __call__(self, seen: Seen) -> Answer:
-        found = _MARK.search(seen.prompt)
+        prompts = [text for role, text in seen.messages if role == "user" and not text.startswith(_GO_ON)]
+        found = _MARK.search(prompts[-1] if prompts else "")
         if found is None:
             return self._rest
         named = dict(pair.split("=", 1) for pair in found[1].split())
@@ -241,11 +257,12 @@ class Endpoint:
             if not self.changed.wait_for(lambda: promise(self), seconds):
                 raise TimeoutError(f"{len(self.requests)} requests, {len(self.served)} served in {seconds} s")
 
-    def came(self, body: Mapping[str, Any], headers: Mapping[str, str], connection: int) -> Seen:
+    def came(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], connection: int) -> Seen:
         """Note a request."""
         with self.changed:
             seen = Seen(
                 number=len(self.requests) + 1,
+                path=path.partition("?")[0],
                 time=time.monotonic(),
                 body=body,
                 headers=headers,
@@ -323,17 +340,17 @@ class _Connection(asyncio.Protocol):
             return
         content, self._pending = self._pending[end + 4 : whole], self._pending[whole:]
         method, path, _ = lines[0].split(" ", 2)
-        if method == "GET":
-            self._get(path)
+        if method in {"GET", "HEAD"} or "count_tokens" in path:
+            self._get(path, has_body=method != "HEAD")
             return
-        seen = self._endpoint.came(json.loads(content), headers, self._number)
-        self._task = asyncio.get_running_loop().create_task(self._serve(seen, path))
+        seen = self._endpoint.came(path, json.loads(content), headers, self._number)
+        self._task = asyncio.get_running_loop().create_task(self._serve(seen))
 
-    async def _serve(self, seen: Seen, path: str) -> None:
+    async def _serve(self, seen: Seen) -> None:
         try:
             answer = self._endpoint.script(seen)
-            if not path.endswith("/chat/completions"):
-                answer = Answer(status=404, message=f"no such path {path}")
+            if not seen.path.endswith(("/chat/completions", "/messages", "/responses")):
+                answer = Answer(status=404, message=f"no such path {seen.path}")
             if answer.seconds:
                 await asyncio.sleep(answer.seconds)
             await self._answer(seen, answer)
@@ -343,7 +360,7 @@ class _Connection(asyncio.Protocol):
     async def _answer(self, seen: Seen, answer: Answer) -> None:
         assert self._transport is not None
         body, tokens_out = _body(seen, answer)
-        whole = _head(answer, len(body)) + body
+        whole = _head(answer, len(body), is_stream=body.startswith(b"event:")) + body
         match answer.fault:
             case Fault.DEAD:
                 self._transport.abort()
@@ -364,19 +381,22 @@ class _Connection(asyncio.Protocol):
                 if answer.close:
                     self._transport.close()
 
-    def _get(self, path: str) -> None:
+    def _get(self, path: str, *, has_body: bool) -> None:
         assert self._transport is not None
         found: Any = self._endpoint.told()
         if path.endswith("/models"):
-            found = {"object": "list", "data": [{"id": MODEL, "object": "model"}]}
-        content = json.dumps(found).encode()
-        self._transport.write(_head(Answer(), len(content)) + content)
+            found = {"object": "list", "data": [{"id": MODEL, "object": "model"}], "models": []}
+        elif "count_tokens" in path:
+            found = {"input_tokens": 100}
+        content = json.dumps(found).encode() if has_body else b""
+        self._transport.write(_head(Answer(), len(content), is_stream=False) + content)
 
 
-def _head(answer: Answer, length: int) -> bytes:
+def _head(answer: Answer, length: int, *, is_stream: bool) -> bytes:
     lines = [
         f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Status')}",
-        "content-type: application/json",
+        f"content-type: {'text/event-stream' if is_stream else 'application/json'}",
+        "x-should-retry: false",
         f"content-length: {length}",
     ]
     if answer.retry_after:
@@ -389,7 +409,9 @@ def _head(answer: Answer, length: int) -> bytes:
 def _body(seen: Seen, answer: Answer) -> tuple[bytes, int]:
     """The body, and the tokens of the reply in it."""
     if answer.status != 200:
-        return json.dumps({"error": {"message": answer.message, "code": answer.code or None, "type": "x"}}).encode(), 0
+        kind = {401: "authentication_error", 429: "rate_limit_error"}.get(answer.status, "api_error")
+        error = {"message": answer.message, "code": answer.code or None, "type": kind}
+        return json.dumps({"type": "error", "error": error}).encode(), 0
     odd = {
         Fault.GARBAGE: b"<html>Bad gateway</html>",
         Fault.LIST: b"[1, 2]",
@@ -403,6 +425,10 @@ def _body(seen: Seen, answer: Answer) -> tuple[bytes, int]:
     text = answer.text or f"echo: {seen.prompt[:40]}"
     content = None if text == "-" else text
     tokens_out = answer.tokens_out or count_tokens(content or "")
+    if seen.path.endswith("/messages"):
+        return _as_messages(seen, answer, content or "", tokens_out), tokens_out
+    if seen.path.endswith("/responses"):
+        return _as_responses(seen, content or "", tokens_out), tokens_out
     message: dict[str, Any] = {"role": "assistant", "content": content}
     if answer.refusal:
         message["refusal"] = answer.refusal
@@ -417,6 +443,61 @@ def _body(seen: Seen, answer: Answer) -> tuple[bytes, int]:
     if answer.usage == "none":
         del body["usage"]
     return json.dumps(body).encode(), tokens_out
+
+
+def _as_messages(seen: Seen, answer: Answer, text: str, tokens_out: int) -> bytes:
+    """As Anthropic streams it."""
+    usage = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+    usage |= {"input_tokens": seen.tokens_in, "output_tokens": tokens_out}
+    message = {
+        "id": f"msg_{seen.number:024d}",
+        "type": "message",
+        "role": "assistant",
+        "model": seen.body.get("model", MODEL),
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+    reason = {"stop": "end_turn", "length": "max_tokens"}.get(answer.finish, answer.finish)
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
+    if text:
+        events += [
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+            {"type": "content_block_stop", "index": 0},
+        ]
+    events += [
+        {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    return _stream(events)
+
+
+def _as_responses(seen: Seen, text: str, tokens_out: int) -> bytes:
+    """As OpenAI's responses are streamed."""
+    name = f"resp_{seen.number}"
+    usage = {
+        "input_tokens": seen.tokens_in,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": tokens_out,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": seen.tokens_in + tokens_out,
+    }
+    part = {"type": "output_text", "annotations": [], "text": text}
+    item = {"type": "message", "id": f"msg_{seen.number}", "role": "assistant", "content": [part]}
+    return _stream(
+        [
+            {"type": "response.created", "response": {"id": name}},
+            {"type": "response.output_item.added", "output_index": 0, "item": item},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+            {"type": "response.completed", "response": {"id": name, "output": [], "usage": usage}},
+        ]
+    )
+
+
+def _stream(events: Sequence[Mapping[str, Any]]) -> bytes:
+    return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
 
 
 def _usage(answer: Answer, tokens_in: int, tokens_out: int) -> Mapping[str, Any]:
