@@ -34,6 +34,9 @@ _COMMANDS = {
     "ingest": ("rlm_mcp.cli.keep", "Take transcripts into the store."),
     "export": ("rlm_mcp.cli.keep", "Give a session back, as Markdown or byte for byte."),
     "doctor": ("rlm_mcp.cli.doctor", "Look whether this machine gives what it takes."),
+    "ask": ("rlm_mcp.cli.question", "Answer a question with other models, within a budget."),
+    "runs": ("rlm_mcp.cli.question", "List questions that were asked."),
+    "run": ("rlm_mcp.cli.question", "Show one as a tree."),
     "serve": ("rlm_mcp.cli.serve", "Serve MCP on standard input and output."),
 }
 """Name -> (module, what it does in a line)."""

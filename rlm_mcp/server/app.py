@@ -20,6 +20,7 @@ from mcp.server.stdio import stdio_server
 
 from rlm_mcp import __version__
 from rlm_mcp.errors import RlmError
+from rlm_mcp.server.late import LateAsker
 from rlm_mcp.server.schemas import INSTRUCTIONS, META, TOOLS
 from rlm_mcp.server.session import SessionFinder, beside
 from rlm_mcp.server.tools import Asked, Tools
@@ -87,7 +88,7 @@ def tool_list(client: str = "") -> list[types.Tool]:
             annotations=types.ToolAnnotations(
                 read_only_hint=tool.is_read_only and not (tool.name == "repl" and client in _UNORDERED),
                 destructive_hint=False,
-                open_world_hint=False,
+                open_world_hint=tool.reaches_out,
             ),
             _meta=META,
         )
@@ -127,9 +128,10 @@ def serve(*, transcript: Path | None = None, repo: Path | None = None) -> NoRetu
     tail = Tail(stores, finder.transcript)
     tail.start()
     threading.Thread(target=_end_with_parent, args=(finder.parent_id,), name="rlm-mcp parent", daemon=True).start()
-    repls = Repls(stores)
-    anyio.run(_serve, build(Tools(stores=stores, repls=repls, finder=finder)))
+    repls, asker = Repls(stores), LateAsker(stores)
+    anyio.run(_serve, build(Tools(stores=stores, repls=repls, asker=asker, finder=finder)))
     tail.close()
+    asker.close()
     repls.close()
     _leave()
 

@@ -21,8 +21,9 @@ INSTRUCTIONS = (
     "was then. To see a file as it is now, read the file.\n"
     "- `repl` runs Python over all of it: `session`, `repo` and `docs` are variables. Use it to count, compare, slice "
     "or scan what is too long to read; only what you print comes back. `load` brings long files in as `docs`.\n"
-    "- `brief` tells the session's state anew, `status` what is stored.\n"
-    "Answers are cut and say the true total; narrow with kind or turns, page with offset."
+    "- `ask` has other models answer over it (costs; long ones become a `job`). `brief` tells the state anew, "
+    "`status` what is stored.\n"
+    "Answers are cut and say the true total; page with offset."
 )
 """Sent once, when the server starts."""
 
@@ -40,6 +41,8 @@ class ToolText:
     required: tuple[str, ...] = ()
     is_read_only: bool = True
     """It changes nothing but its own variables."""
+    reaches_out: bool = False
+    """It sends something to another machine."""
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the arguments."""
@@ -98,7 +101,8 @@ TOOLS = (
         "call, also after a compaction. session: .turns .events .facts(kind) .search(q) .grep(regex) .text, "
         'session["t3"], session[3:9]; repo: .files(glob) .read(path) .grep(regex, glob) .diff(since); '
         "docs[name].text; context (the session's text, a str); read(ref); help(session). The last expression's value "
-        "is shown; output is cut, its whole stays readable. Standard library; no network, processes, threads or writing.",
+        "is shown; output is cut, its whole stays readable. Standard library; no network, processes, threads, "
+        "writing.",
         arguments={
             "code": {"type": "string"},
             "timeout_seconds": {
@@ -120,6 +124,30 @@ TOOLS = (
         },
         required=("path",),
         is_read_only=False,
+    ),
+    ToolText(
+        name="ask",
+        description="Have other models answer a question over what is too long to read: they program a REPL over it "
+        "and call sub-models on parts, within a budget; quotes are checked. Costs the user money or quota: use it for "
+        "what search and repl cannot settle (judging, summarising, classifying many parts). Long ones become a job.",
+        arguments={
+            "question": {"type": "string"},
+            "scope": {"type": "string", "description": "session (default), docs, or Refs: 'e12 t3 d1f2e3d4c'"},
+            "max_usd": {"type": "number", "minimum": 0, "maximum": 1_000},
+            "max_seconds": {"type": "number", "minimum": 1, "maximum": 86_400},
+        },
+        required=("question",),
+        is_read_only=False,
+        reaches_out=True,
+    ),
+    ToolText(
+        name="job",
+        description="What became of an ask that came back as a job: wait for it (at most 45 s), poll, or cancel.",
+        arguments={
+            "id": {"type": "string"},
+            "action": {"type": "string", "enum": ["poll", "wait", "cancel"], "description": "default wait"},
+        },
+        required=("id",),
     ),
     ToolText(
         name="brief",

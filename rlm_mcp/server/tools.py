@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rlm_mcp.errors import QueryError
+from rlm_mcp.server.late import LateAsker
 from rlm_mcp.server.schemas import TOOLS, checked
 from rlm_mcp.server.session import SessionFinder
 from rlm_mcp.server.status_text import status_text
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.sublm.lm import Stop
 from rlm_mcp.verbs.brief import brief
 from rlm_mcp.verbs.load import load
 from rlm_mcp.verbs.read import read
+from rlm_mcp.verbs.repl import DEFAULT_SECONDS
 from rlm_mcp.verbs.search import search
 from rlm_mcp.verbs.status import status
 from rlm_mcp.wiring import Repls, Stores
@@ -30,6 +33,8 @@ class Asked:
     arguments: Mapping[str, Any]
     thread_id: str = ""
     """Codex's id of the conversation."""
+    stop: Stop = field(default_factory=Stop, compare=False)
+    """Told when nobody waits for the answer any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,7 @@ class Tools:
 
     stores: Stores
     repls: Repls
+    asker: LateAsker
     finder: SessionFinder
 
     def call(self, asked: Asked) -> str:
@@ -53,13 +59,20 @@ class Tools:
         found = checked(tool, asked.arguments)
         with self.stores.lend() as store:
             session = self.finder.find(store, asked.thread_id)
+            if asked.name == "job":
+                return self.asker.job(found["id"], found.get("action", "wait"))
+            if asked.name == "ask":
+                return self.asker.ask(store, session, found, asked.stop)
             if asked.name == "repl":
-                return self.repls.run(store, session, owner=asked, **found).text
+                stop = Stop(seconds=found.get("timeout_seconds", DEFAULT_SECONDS), parent=asked.stop)
+                more = self.asker.cell_bindings(session, stop)
+                return self.repls.run(store, session, owner=asked, more=more, **found).text
             return _ANSWERS[asked.name](store, session, found)
 
     def cancel(self, asked: Asked) -> None:
-        """Nobody waits for the answer any more: a Cell is stopped, all else is quick."""
+        """Nobody waits for the answer any more: a Cell or Run is stopped, all else is quick."""
         self.repls.interrupt(asked)
+        asked.stop.now()
 
 
 def _search(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """rlm_mcp.server.tools: each tool answers what its verb answers."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import QueryError
+from rlm_mcp.server.late import LateAsker
 from rlm_mcp.server.session import Beside, SessionFinder
 from rlm_mcp.server.tools import Asked, Tools
 from rlm_mcp.verbs.brief import brief
@@ -19,8 +21,8 @@ from rlm_mcp.wiring import Repls, Stores
 @pytest.fixture
 def tools(paths: Paths, recorded_session: Path) -> Iterator[Tools]:
     beside = Beside(paths=paths, environ={}, parent_id=1, cwd=Path("/"), transcript=recorded_session, started=0.0)
-    with Stores(paths, Settings()) as stores, Repls(stores) as repls:
-        yield Tools(stores=stores, repls=repls, finder=SessionFinder(beside))
+    with Stores(paths, Settings()) as stores, Repls(stores) as repls, closing(LateAsker(stores)) as asker:
+        yield Tools(stores=stores, repls=repls, asker=asker, finder=SessionFinder(beside))
 
 
 def call(tools: Tools, name: str, arguments: dict[str, Any]) -> str:
@@ -62,7 +64,7 @@ def test_status_tells_of_the_session_at_hand(tools: Tools) -> None:
 
 def test_an_unknown_tool_is_named(tools: Tools) -> None:
     """With those there are."""
-    with pytest.raises(QueryError, match="search, read, repl, load, brief, status"):
+    with pytest.raises(QueryError, match="search, read, repl, load, ask, job, brief, status"):
         call(tools, "forget", {})
 
 

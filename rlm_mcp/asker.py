@@ -1,0 +1,238 @@
+"""Asking, wired: the backend that the settings name, the Ledger, the Engine of a Run, and the jobs of this process."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rlm_mcp.costs import Limits
+from rlm_mcp.errors import UsageError
+from rlm_mcp.recursion.asking import Asking
+from rlm_mcp.recursion.run import Engine, Run
+from rlm_mcp.recursion.scope import Scope
+from rlm_mcp.redact import redact
+from rlm_mcp.sandbox.repl import Binding, Handed
+from rlm_mcp.sandbox.wire import JSON
+from rlm_mcp.store import sessions
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.ledger import Caps, StoreLedger
+from rlm_mcp.store.sessions import ScopePart, SessionRow
+from rlm_mcp.sublm.budget import Budget
+from rlm_mcp.sublm.choose import choose
+from rlm_mcp.sublm.lm import Stop
+from rlm_mcp.sublm.metered import Metered
+from rlm_mcp.verbs.ask import (
+    AskAnswer,
+    Estimate,
+    ask,
+    documents_scope,
+    estimate,
+    files_scope,
+    refs_scope,
+    session_scope,
+)
+from rlm_mcp.verbs.bindings import bindings, known
+from rlm_mcp.verbs.jobs import Job, Jobs, JobState
+from rlm_mcp.wiring import Stores, repo_of, start_repl
+
+_NO_SESSION: Mapping[str, Any] = {
+    "key": "",
+    "events": 0,
+    "turns": 0,
+    "log_bytes": 0,
+    "title": "",
+    "cwd": "",
+    "model": "",
+    "started": None,
+    "updated": None,
+    "earlier": [],
+}
+"""What ``session`` is told where a question is about files alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How a question is to be answered; what is empty or None is left to the settings."""
+
+    scope: str = ""
+    """``session`` (also when empty), ``docs``, or Refs with blanks between them."""
+    files: tuple[Path, ...] = ()
+    """In place of a scope."""
+    model: str = ""
+    sub_model: str = ""
+    calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+    depth: int | None = None
+
+
+class Asker:
+    """Asks for whoever works in this process. Nothing is asked, and no backend looked for, before it is told to."""
+
+    def __init__(self, stores: Stores, environ: Mapping[str, str] | None = None) -> None:
+        self._stores = stores
+        self._environ = dict(os.environ if environ is None else environ)
+        self._lock = threading.Lock()
+        self._metered: Metered | None = None
+        self.jobs = Jobs()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(
+        self, store: Store, session: SessionRow | None, question: str, how: How, *, parent: Stop | None = None
+    ) -> Job:
+        """Begin to answer, in a thread.
+
+        Args:
+            parent: ends it too when it is told to.
+
+        Raises:
+            SubLMUnavailable: there is nobody to ask.
+            QueryError, RefError, DocumentError: the question or its scope cannot be.
+        """
+        parts = sessions.continued(store, session) if session is not None else []
+        scope = self._scope(store, session, parts, how)
+        budget = Budget(self.limits(how))
+        stop = Stop(seconds=budget.limits.seconds, parent=parent)
+        engine = self._engine(parts, how)
+        run = Run(engine, question, scope, budget=budget, stop=stop)
+        job = Job(run.id, question, budget=budget, stop=stop)
+
+        def work() -> AskAnswer:
+            with self._stores.lend() as own:
+                return ask(own, session, question, scope, engine, budget=budget, stop=stop, run=run)
+
+        self.jobs.add(job)
+        job.start(work)
+        return job
+
+    def estimate(self, store: Store, session: SessionRow | None, question: str, how: How) -> Estimate:
+        """What a question may cost at most; nobody is asked. Raises as :meth:`start` does."""
+        parts = sessions.continued(store, session) if session is not None else []
+        scope = self._scope(store, session, parts, how)
+        return estimate(session, question, scope, self._engine(parts, how), self.limits(how))
+
+    def act(self, job_id: str, action: str) -> JobState:
+        """What became of a job; see :meth:`rlm_mcp.verbs.jobs.Jobs.act`."""
+        return self.jobs.act(job_id, action, wait_seconds=self._stores.settings.ask_wait_seconds)
+
+    def limits(self, how: How) -> Limits:
+        """What a Run may spend: as asked for, else as the settings say."""
+        settings = self._stores.settings
+        found = Limits(
+            calls=settings.run_calls,
+            tokens=settings.run_tokens,
+            usd=settings.run_usd,
+            seconds=settings.run_seconds,
+            depth=settings.run_depth,
+        )
+        asked = {"calls": how.calls, "tokens": how.tokens, "usd": how.usd, "seconds": how.seconds, "depth": how.depth}
+        return replace(found, **{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]  # each of its field's type
+
+    def metered(self) -> Metered:
+        """The backend behind cache, budget and Ledger.
+
+        Raises:
+            SubLMUnavailable: there is none.
+        """
+        with self._lock:
+            if self._metered is None:
+                settings = self._stores.settings
+                caps = Caps(
+                    session_tokens=settings.session_tokens,
+                    session_usd=settings.session_usd,
+                    day_tokens=settings.day_tokens,
+                    day_usd=settings.day_usd,
+                )
+                self._metered = Metered(
+                    choose(settings, self._environ),
+                    StoreLedger(self._stores.lend, caps),
+                    prices=settings.prices,
+                    redact=lambda text: redact(text)[0],
+                )
+            return self._metered
+
+    def close(self) -> None:
+        """Tell all jobs to stop; give back what the backend holds."""
+        self.jobs.close()
+        with self._lock:
+            if self._metered is not None:
+                self._metered.backend.close()
+
+    def asking(self, session_key: str, stop: Stop) -> Asking:
+        """Whom a Cell outside of any Run may ask."""
+        settings = self._stores.settings
+        return Asking(
+            metered=self.metered(),
+            budget=Budget(replace(self.limits(How()), seconds=None, depth=0)),
+            stop=stop,
+            run="",
+            session=session_key,
+            model=settings.sub_model,
+            width=settings.sub_width,
+        )
+
+    def _scope(self, store: Store, session: SessionRow | None, parts: Sequence[ScopePart], how: How) -> Scope:
+        if how.files:
+            return files_scope(store, how.files)
+        if session is None:
+            raise UsageError("there is nothing to ask about: name a session, or files")
+        if how.scope in ("", "session"):
+            return session_scope(store, parts)
+        return documents_scope(store, session) if how.scope == "docs" else refs_scope(store, session, how.scope.split())
+
+    def _engine(self, parts: Sequence[ScopePart], how: How) -> Engine:
+        settings, paths = self._stores.settings, self._stores.paths
+        metered = self.metered()
+        session = parts[0].session if parts else None
+        repo, why_not = repo_of(session, paths) if session is not None else (None, "no session, so no repository")
+        with self._stores.lend() as store:
+            told = known(store, parts) if parts else dict(_NO_SESSION)
+            found = bindings(store, parts, repo=repo, repo_missing=why_not) if parts else {}
+        data = {
+            name: _lent(self._stores.lend, partial(bindings, repo=repo, repo_missing=why_not), parts, name, binding)
+            for name, binding in found.items()
+        }
+        return Engine(
+            root=metered,
+            sub=metered,
+            root_model=how.model or settings.root_model,
+            sub_model=how.sub_model or settings.sub_model or how.model or settings.root_model,
+            start=lambda: start_repl(paths, settings, repo),
+            data=data,
+            session=told,
+            lend=self._stores.lend,
+            width=settings.sub_width,
+        )
+
+
+def _lent(
+    lend: Callable[[], AbstractContextManager[Store]],
+    made: Callable[[Store, Sequence[ScopePart]], Mapping[str, Binding]],
+    parts: Sequence[ScopePart],
+    name: str,
+    pattern: Binding,
+) -> Binding:
+    """The host function of that name, lent a Store for each call: Cells of several Runs call it at once."""
+
+    @functools.wraps(pattern)  # so that arguments are still checked by its signature
+    def called(*given: Any, **named: Any) -> JSON | Handed:
+        with lend() as store:
+            return made(store, parts)[name](*given, **named)
+
+    return called
