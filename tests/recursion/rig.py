@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.costs import Limits, Spent
-from rlm_mcp.errors import SubLMError
 from rlm_mcp.recursion.noting import RunAnswer
 from rlm_mcp.recursion.run import Engine, Run
 from rlm_mcp.recursion.scope import Scope, Source
@@ -21,19 +20,14 @@ from rlm_mcp.store import ledger, runs
 from rlm_mcp.store.ledger import Caps, StoreLedger
 from rlm_mcp.store.runs import StepRow
 from rlm_mcp.sublm.budget import Budget
-from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
+from rlm_mcp.sublm.lm import Reply, Request, Stop
 from rlm_mcp.sublm.metered import Metered
+from rlm_mcp.sublm.scripted import Script, Scripted
 from rlm_mcp.wiring import Stores
 from tests.repls import NOBODY, start
 
-Script = Callable[[Request], str | Reply]
 ROOT, SUB = "root", "sub"
 PLENTY = Caps(session_tokens=1 << 40, session_usd=1e9, day_tokens=1 << 40, day_usd=1e9)
-
-
-def tokens(text: str) -> int:
-    """The scripted model's own way to count."""
-    return -(-len(text) // 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,38 +38,22 @@ class Served:
     time: float
 
 
-@dataclass(slots=True)
-class Scripted:
-    """A model that is a function of the request; it counts what it is asked and what it answers."""
+class Watched(Scripted):
+    """A scripted model that notes when it was asked and what it answered."""
 
-    script: Script
-    seconds: float = 0.0
-    """Waited before each answer."""
-    name: str = "scripted"
-    default_model: str = ROOT
-    overhead_tokens: int = 0
-    came: list[Served] = field(default_factory=list)
-    """Every request, answered or not."""
-    answered: list[Reply] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, script: Script, *, seconds: float = 0.0) -> None:
+        super().__init__(script, seconds=seconds, model=ROOT)
+        self.came: list[Served] = []
+        """Every request, answered or not."""
+        self.answered: list[Reply] = []
 
     def complete(self, request: Request, stop: Stop) -> Reply:
         """See ``SubLM``."""
-        with self.lock:
-            self.came.append(Served(request=request, time=time.monotonic()))
-        if self.seconds:
-            stop.wait(self.seconds)
-        said = self.script(request)
-        if isinstance(said, str):
-            asked = [request.prompt, request.system, *(text for turn in request.history for text in turn)]
-            usage = Usage(tokens_in=sum(map(tokens, asked)), tokens_out=tokens(said))
-            said = Reply(text=said, usage=usage, model=request.model)
-        with self.lock:
-            self.answered.append(said)
-        return said
-
-    def close(self) -> None:
-        """Nothing is held."""
+        stop.left(1.0)
+        self.came.append(Served(request=request, time=time.monotonic()))
+        reply = super().complete(request, stop)
+        self.answered.append(reply)
+        return reply
 
     def of(self, model: str) -> list[Request]:
         """What that model was asked, in order."""
@@ -125,7 +103,7 @@ class Came:
 class RunRig:
     """Asks questions over given texts."""
 
-    def __init__(self, stores: Stores, model: Scripted, *, caps: Caps = PLENTY, call_seconds: float = 30.0) -> None:
+    def __init__(self, stores: Stores, model: Watched, *, caps: Caps = PLENTY, call_seconds: float = 30.0) -> None:
         self.stores = stores
         self.model = model
         self.metered = Metered(model, StoreLedger(stores.lend, caps), call_seconds=call_seconds)
@@ -134,7 +112,7 @@ class RunRig:
             sub=self.metered,
             root_model=ROOT,
             sub_model=SUB,
-            start=start,
+            start=partial(start, output_bytes=16 << 20),
             data={},
             session={**NOBODY, "key": ""},
             lend=stores.lend,
@@ -189,13 +167,4 @@ def file_source(path: Path) -> Source:
 def rig(home: Path, script: Script, *, seconds: float = 0.0, caps: Caps = PLENTY, **more: Any) -> Iterator[RunRig]:
     """Everything, in a throwaway folder."""
     with Stores(Paths(home=home), Settings()) as stores:
-        yield RunRig(stores, Scripted(script, seconds=seconds), caps=caps, **more)
-
-
-def failing(error: SubLMError) -> Script:
-    """A model that fails so."""
-
-    def script(_request: Request) -> str:
-        raise error
-
-    return script
+        yield RunRig(stores, Watched(script, seconds=seconds), caps=caps, **more)
