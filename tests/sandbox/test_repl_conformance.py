@@ -308,14 +308,21 @@ def test_a_large_answer_arrives_whole(begin, tmp_path):
     )
     for ref in ("e1", "e2"):
         assert (
-            rig.shown(f"text = read('{ref}')\nlen(text), text[:3], text[-2:]")
-            == "(9000000, 'x\u00e9\\n', '\u00e9\\n')"
+            rig.shown(f"text = read('{ref}')\nlen(text), text[:3], text[-2:]") == "(9000000, 'x\u00e9\\n', '\u00e9\\n')"
         )
 
 
 def test_an_unknown_host_function_is_an_error(rig):
     """Nothing is bound here."""
     assert "no host function" in rig.fails("session.facts()")
+
+
+def test_a_fault_of_the_host_itself_ends_the_repl(begin):
+    """It is no answer to a Cell; and half a call cannot be taken up again."""
+    rig = begin({"read": lambda ref: Handed(content=b"a" * (1 // 0))})
+    with pytest.raises(ZeroDivisionError):
+        rig.run("read('e1')")
+    assert not rig.repl.is_alive
 
 
 # Saving

@@ -27,7 +27,7 @@ from pydantic_monty import MontyError, MontyRuntimeError, MontySyntaxError
 from rlm_mcp.errors import ReplGone
 from rlm_mcp.sandbox.monty.calls import answered
 from rlm_mcp.sandbox.monty.cell import Frame, explained, showing_value
-from rlm_mcp.sandbox.monty.worker import REPO, Function, Worker, WorkerGone
+from rlm_mcp.sandbox.monty.worker import REPO, Function, Unreadable, Worker, WorkerGone
 from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Outcome
 from rlm_mcp.sandbox.wire import Ending, Restored, Saved
 
@@ -134,7 +134,7 @@ class MontyRepl:
         try:
             with self._exchange(cell.timeout_seconds, stop):
                 ending, told, variables = self._ran(turn, cell)
-        except WorkerGone as error:
+        except (WorkerGone, MontyError) as error:
             why = str(error)
         return Outcome(
             ending=ending,
@@ -154,7 +154,7 @@ class MontyRepl:
                 self._feed(turn, "_rlm.shed()")
                 names = [name for name, _what in self._variables(turn)]
                 dumped = self._worker.dump()
-        except ValueError as error:
+        except Unreadable as error:
             return Saved(variables=(), unsaved=(), complaint=str(error))
         except (WorkerGone, MontyError) as error:
             raise ReplGone(f"the Repl's process was ended: {error}") from error
@@ -209,7 +209,7 @@ class MontyRepl:
             try:
                 with self._worker.turn(seconds, stop):
                     yield
-            except ValueError:
+            except Unreadable:
                 raise
             except BaseException:
                 self._worker.close()
@@ -231,6 +231,7 @@ class MontyRepl:
             self._make_ready(turn, cell)
         except MontyError as error:  # what it names cannot be had
             self._named.intersection_update(before)
+            self._make_sure(turn, error, ())
             return Ending.ERROR, explained((), _message(error)), self._variables(turn)
         self._cells[self._next()] = cell.number
         try:
@@ -278,11 +279,19 @@ class MontyRepl:
             if turn.end:
                 return (Ending.RESET if turn.end == "reset" else Ending.FINAL), ""
             return Ending.ERROR, f"SystemExit: {cause} (a Cell need not exit; its variables are kept)"
-        told = explained(self._frames(error, cell), _message(error))
-        if isinstance(cause, MemoryError):  # Monty promises nothing of what is left then
-            turn.printed.append(_closing(told, turn.printed))
+        frames = self._frames(error, cell)
+        self._make_sure(turn, error, frames)
+        return Ending.ERROR, explained(frames, _message(error))
+
+    def _make_sure(self, turn: _Turn, error: MontyError, frames: Sequence[Frame]) -> None:
+        """Make sure that the worker is still of use.
+
+        Raises:
+            WorkerGone: it ran out of storage, and Monty promises nothing of what is left then.
+        """
+        if isinstance(error.exception(), MemoryError):
+            turn.printed.append(_closing(explained(frames, _message(error)), turn.printed))
             raise WorkerGone(f"it was to hold more than its limit of {self._memory_bytes >> 20:,} MB")
-        return Ending.ERROR, told
 
     def _frames(self, error: MontyError, cell: Cell) -> list[Frame]:
         """Frames of Cells alone; Monty names the texts it was fed ``<python-input-7>``."""
@@ -333,7 +342,7 @@ class MontyRepl:
             return "saved by another version of rlm-mcp or Monty"
         try:
             self._worker.load(dumped)
-        except ValueError as error:
+        except Unreadable as error:
             return str(error)[:_NAME_CHARS]
         self._cells = {int(fed): number for fed, number in known["cells"].items()}
         self._named = set(known["named"])

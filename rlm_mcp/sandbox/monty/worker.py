@@ -36,6 +36,10 @@ class WorkerGone(Exception):
     """The worker was killed, died, or is of no more use; the message says why."""
 
 
+class Unreadable(Exception):
+    """Variables could not be made bytes, or bytes variables; the message says why."""
+
+
 class Worker:
     """A worker, and the one session it serves. One caller at a time; :meth:`kill` may come from any thread."""
 
@@ -162,7 +166,7 @@ class Worker:
         """All variables, as bytes that the same version of Monty reads.
 
         Raises:
-            ValueError: they are too long.
+            Unreadable: they are too long.
             WorkerGone: the worker died of it.
         """
         try:
@@ -170,13 +174,13 @@ class Worker:
         except pydantic_monty.MontyCrashedError as error:
             raise WorkerGone(self._why_killed or str(error)) from error
         except RuntimeError as error:
-            raise ValueError(str(error)) from error
+            raise Unreadable(str(error)) from error
 
     def load(self, dumped: bytes) -> None:
         """Take variables back, all as they were.
 
         Raises:
-            ValueError: they cannot be read; the worker has none now.
+            Unreadable: they cannot be; the worker has none now.
             WorkerGone: the worker died of it.
         """
         self.renew()
@@ -186,7 +190,7 @@ class Worker:
             if self._why_killed:
                 raise WorkerGone(self._why_killed) from error
             self.renew()
-            raise ValueError(str(error)) from error
+            raise Unreadable(str(error)) from error
 
     def close(self) -> None:
         """End it. Twice does no harm."""
