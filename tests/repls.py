@@ -1,8 +1,10 @@
 """Repls for tests: in a real Jail, the strongest that this machine gives."""
 
+import os
+import resource
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,16 @@ def start(
         return JailedRepl(jail, output_bytes=output_bytes, variable_seconds=variable_seconds)
     except JailUnavailable as error:
         pytest.skip(str(error))
+
+
+def opened() -> int:
+    """How many descriptors this process has."""
+    count = 0
+    for number in range(min(4_096, resource.getrlimit(resource.RLIMIT_NOFILE)[0])):
+        with suppress(OSError):
+            os.fstat(number)
+            count += 1
+    return count
 
 
 @contextmanager

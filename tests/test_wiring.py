@@ -1,4 +1,4 @@
-"""rlm_mcp.wiring: stores are lent to one caller at a time; Repls are kept warm, saved, parked; all is closed in the end."""
+"""rlm_mcp.wiring: stores are lent to one caller at a time, Repls kept warm, saved, parked; all is closed in the end."""
 
 import dataclasses
 import os

@@ -21,9 +21,9 @@ from rlm_mcp.cli.running import Runner, show_answer, show_error
 from rlm_mcp.cli.view import show_aside
 from rlm_mcp.errors import RlmError
 from rlm_mcp.redact import redact
-from rlm_mcp.sandbox.inside.found import Match
+from rlm_mcp.sandbox.inside.found import Fact, Match
 from rlm_mcp.sandbox.inside.seen import Docs, Document, Place, Repo
-from rlm_mcp.sandbox.inside.session import Event, Fact, Session, Turn
+from rlm_mcp.sandbox.inside.session import Event, Session, Turn
 from rlm_mcp.server.status_text import session_line
 from rlm_mcp.store import cells
 from rlm_mcp.text import one_line

@@ -83,13 +83,13 @@ class JailedRepl:
             os.ftruncate(self._output, 0)
             try:
                 done = self._exchange(message, (), wire.Done, bindings, turn)
-                if done.number != cell.number:
-                    raise wire.WireBroken(f"the end of c{done.number} in place of that of c{cell.number}")
             except (wire.WireBroken, wire.FrameTooLong) as error:
                 return self._ended(turn, str(error))
             except TimeoutError:
                 told = "did not stop when it was told to" if turn.told_at else "ran into its time limit"
                 return self._ended(turn, f"it {told} and would not end")
+            if done.number != cell.number:
+                return self._ended(turn, f"the end of c{done.number} in place of that of c{cell.number}")
             return self._outcome(turn, done)
 
     def save(self, descriptor: int) -> wire.Saved:

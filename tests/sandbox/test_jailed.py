@@ -1,6 +1,5 @@
 """rlm_mcp.sandbox.jailed: whatever a Cell does, its outcome is there in time, and the next one has a Repl."""
 
-import contextlib
 import json
 import os
 import resource
@@ -15,7 +14,7 @@ import pytest
 from rlm_mcp.errors import QueryError, ReplGone
 from rlm_mcp.sandbox.repl import Cell, Handed
 from rlm_mcp.sandbox.wire import Ending
-from tests.repls import NOBODY, Rig, rigged, start
+from tests.repls import NOBODY, Rig, opened, rigged, start
 
 FIND_SOCKET = """
 import socket, struct, json, os
@@ -23,19 +22,9 @@ end = session._host._end
 def forge(raw, length=None):
     end.sendall(struct.pack(">I", len(raw) if length is None else length) + raw)
 def done(**more):
-    forge(json.dumps({"kind": "Done", "number": session._host.runner.cell, "ending": "ok", "written_bytes": 0, "lost_bytes": 0, "final_start": -1,
-                      "variables": [], **more}).encode())
+    fields = {"kind": "Done", "number": session._host.runner.cell, "ending": "ok", "written_bytes": 0, "lost_bytes": 0}
+    forge(json.dumps({**fields, "final_start": -1, "variables": [], **more}).encode())
 """
-
-
-def _opened() -> int:
-    """Descriptors of this process."""
-    count = 0
-    for number in range(min(4_096, resource.getrlimit(resource.RLIMIT_NOFILE)[0])):
-        with contextlib.suppress(OSError):
-            os.fstat(number)
-            count += 1
-    return count
 
 
 # time
@@ -78,8 +67,14 @@ def test_every_kind_of_waiting_is_stopped(rig, code):
     [
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
         "def f():\n    try:\n        while True: pass\n    finally:\n        f()\nf()",
-        "import signal\nsignal.setitimer = signal.signal = lambda *a: None\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass",
-        "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass",
+        (
+            "import signal\nsignal.setitimer = signal.signal = lambda *a: None\nwhile True:\n"
+            "    try:\n        while True: pass\n    except BaseException: pass"
+        ),
+        (
+            "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+            "signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+        ),
         "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True: pass",
         "10 ** 10 ** 9",
         "class A:\n    def __del__(self):\n        while True: pass\na = A(); del a",
@@ -191,7 +186,7 @@ def test_a_child_killed_from_outside_is_told(rig):
 
 def test_closing_from_another_thread_ends_the_cell_that_runs(rig):
     """Whoever waits for it is told; the output's descriptor is not taken from under it."""
-    before = _opened()
+    before = opened()
     closer = threading.Timer(0.3, rig.repl.close)
     closer.start()
     found = rig.run("print('before')\nwhile True: pass")
@@ -199,7 +194,7 @@ def test_closing_from_another_thread_ends_the_cell_that_runs(rig):
     assert (found.ending, found.output) == (None, "before\n")
     assert rig.run("1").why == "it was closed"
     rig.repl.close()
-    assert _opened() < before
+    assert opened() < before
 
 
 def test_an_interrupt_of_the_host_leaves_no_child_in_the_middle_of_a_turn(rig):
@@ -226,12 +221,12 @@ def test_an_interrupt_of_the_host_leaves_no_child_in_the_middle_of_a_turn(rig):
         ("forge(b'[' * 100_000)", "not JSON"),
         ("forge(b'[]')", "not an object"),
         ("forge(b'{}')", "no message"),
-        ("forge(b'{\"kind\": \"Ready\", \"layers\": []}')", "Ready in place of Done"),
-        ("forge(b'{\"kind\": \"Saved\", \"variables\": [], \"unsaved\": [], \"complaint\": \"\"}')", "Saved in place"),
-        ("forge(b'{\"kind\": \"Restored\", \"lost\": []}')", "Restored in place"),
-        ("forge(b'{\"kind\": \"Refused\", \"message\": \"I will not\"}')", "I will not"),
-        ("forge(b'{\"kind\": \"SetUp\", \"bounds\": {}}')", "no message"),
-        ("forge(b'{\"kind\": \"Run\", \"number\": 1}')", "no message"),
+        ('forge(b\'{"kind": "Ready", "layers": []}\')', "Ready in place of Done"),
+        ('forge(b\'{"kind": "Saved", "variables": [], "unsaved": [], "complaint": ""}\')', "Saved in place"),
+        ('forge(b\'{"kind": "Restored", "lost": []}\')', "Restored in place"),
+        ('forge(b\'{"kind": "Refused", "message": "I will not"}\')', "I will not"),
+        ('forge(b\'{"kind": "SetUp", "bounds": {}}\')', "no message"),
+        ('forge(b\'{"kind": "Run", "number": 1}\')', "no message"),
         ("done(written_bytes=-1)", "written_bytes is -1"),
         ("done(written_bytes=10**30)", "written_bytes is"),
         ("done(ending='perfect')", "ending is"),
@@ -308,7 +303,10 @@ def test_floods_of_forged_calls_are_answered_until_the_time_is_over(rig):
     asked = []
     rig.bindings = {"repo_missing": lambda: asked.append(1) or "none"}
     rig.run(FIND_SOCKET)
-    code = "frame = json.dumps({'kind': 'Call', 'name': 'repo_missing', 'arguments': {}}).encode()\nwhile True: forge(frame)"
+    code = (
+        "frame = json.dumps({'kind': 'Call', 'name': 'repo_missing', 'arguments': {}}).encode()\n"
+        "while True: forge(frame)"
+    )
     found = rig.run(code, 0.5, grace=0.5)
     assert found.ending in (None, Ending.INTERRUPTED)
     assert asked
@@ -335,7 +333,7 @@ def test_host_functions_get_what_the_cell_gave_and_their_answers_come_back(rig):
 
     rig.bindings = {
         "search": search,
-        "documents": lambda: [{"name": f"d{i}", "sha256": "s", "ref": "r", "path": "", "length": 1, "lines": 1, "encoding": "utf-8"} for i in range(20_000)],
+        "documents": lambda: [_document(number) for number in range(20_000)],
         "document": lambda sha256: Handed(content=b"x" * 1_000_000),
         "read": _failing,
     }  # fmt: skip
@@ -344,6 +342,12 @@ def test_host_functions_get_what_the_cell_gave_and_their_answers_come_back(rig):
     assert rig.shown("len(docs), len(docs['d7'].text), docs['d7'].raw[:2].tobytes()") == "(20000, 1000000, b'xx')"
     assert rig.fails("read('e99')") == "HostError: no 'e99' here"
     assert rig.fails("session.facts()") == "HostError: no host function 'facts'"
+
+
+def _document(number):
+    """As the host tells of one."""
+    row = {"name": f"d{number}", "sha256": str(number), "ref": "r", "path": "", "length": 3, "lines": 1}
+    return {**row, "encoding": "utf-8"}
 
 
 def _failing(ref):
@@ -395,29 +399,37 @@ def test_an_empty_file_is_an_empty_text(rig):
 def test_a_thousand_cells_leave_nothing_behind(rig):
     """No descriptor on either side; answers stay right."""
     rig.bindings = {
-        "documents": lambda: [],
+        "documents": list,
         "read": lambda ref: Handed(content=b"y" * 100_000),
         "log": lambda session: Handed(content=b"z" * 1_000),
     }
     rig.session = {**NOBODY, "log_bytes": 1_000}
-    code = "import os\ndef opened():\n    n = 0\n    for i in range(64):\n        try:\n            os.fstat(i); n += 1\n        except OSError: pass\n    return n"
+    code = (
+        "import os\ndef opened():\n    n = 0\n    for i in range(64):\n        try:\n"
+        "            os.fstat(i); n += 1\n        except OSError: pass\n    return n"
+    )
     rig.run(code)
     rig.shown("len(read('e1')), len(session.text), len(docs), opened()")
-    ours, theirs = _opened(), rig.shown("opened()")
+    ours, theirs = opened(), rig.shown("opened()")
     for number in range(1_000):
         assert rig.shown(f"len(read('e1')) + {number}") == str(100_000 + number)
         if number % 100 == 0:
             rig.run("1 / 0")
             rig.run("FINAL(1)")
     assert rig.shown("opened()") == theirs
-    assert _opened() == ours
+    assert opened() == ours
 
 
 def test_a_log_that_grows_between_cells_costs_no_descriptor(rig):
     """Each time it is mapped anew."""
     state = {"length": 10}
     rig.bindings = {"log": lambda session: Handed(content=b"w" * state["length"])}
-    rig.run("import os\ndef opened(): return sum(os.path.exists(f'/proc/self/fd/{i}') or _is(i) for i in range(64))\ndef _is(i):\n    try:\n        os.fstat(i); return True\n    except OSError: return False")
+    rig.run(
+        "import os\n"
+        "def opened(): return sum(os.path.exists(f'/proc/self/fd/{i}') or _is(i) for i in range(64))\n"
+        "def _is(i):\n    try:\n        os.fstat(i); return True\n"
+        "    except OSError: return False"
+    )
     counts = set()
     for length in range(10, 60):
         state["length"] = length
@@ -429,10 +441,7 @@ def test_a_log_that_grows_between_cells_costs_no_descriptor(rig):
 
 def test_many_documents_are_read_with_few_descriptors(rig):
     """Their texts are read and let go; views of more than there is room for are an error that says so."""
-    rows = [
-        {"name": f"d{i}", "sha256": str(i), "ref": "r", "path": "", "length": 3, "lines": 1, "encoding": "utf-8"}
-        for i in range(300)
-    ]
+    rows = [_document(number) for number in range(300)]
     rig.bindings = {"documents": lambda: rows, "document": lambda sha256: Handed(content=f"{sha256:>3}".encode())}
     assert rig.shown("sum(int(docs[name].text) for name in docs)") == str(sum(range(300)))
     found = rig.run("views = [docs[name].raw for name in docs]")

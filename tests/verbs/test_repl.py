@@ -421,6 +421,7 @@ def test_a_process_that_is_behind_does_not_overwrite_newer_saved_variables(holde
 
 def test_a_cell_waits_for_another_of_its_session_and_is_refused_in_the_end(holder, other):
     """Within a process and over processes; who holds it is told."""
+    holder.run("begun = True")
     running = threading.Thread(target=holder.run, args=("while True: pass", 3.0))
     running.start()
     while not holder.repl._lock.locked() or holder.repl._number != -1:
@@ -442,6 +443,7 @@ def test_a_cell_waits_for_another_of_its_session_and_is_refused_in_the_end(holde
 def test_an_owner_stops_its_own_cell_alone_and_also_one_that_waits(holder, store):
     """Nobody else's; and the next one runs."""
     mine, theirs = object(), object()
+    holder.run("begun = True")
     answers = {}
 
     def run(name: str, code: str, owner: object) -> None:
@@ -554,7 +556,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> int:
 
 def _driven(folder: Path, transcript: Path, last: int) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, str(_ROOT / "tests" / "verbs" / "repl_driver.py"), str(folder / "store"), str(transcript), str(last)],
+        [sys.executable, str(_ROOT / "tests/verbs/repl_driver.py"), str(folder / "store"), str(transcript), str(last)],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONPATH": str(_ROOT)},
@@ -592,7 +594,10 @@ def test_two_processes_at_once_lose_no_cell(tmp_path):
     with open_store(Paths(home=tmp_path / "store"), Settings()) as store:
         holder = Holder(store, locate(store, transcript=transcript))
         holder.run("n = 0")
-        code = "import sys; sys.path[:0] = [sys.argv[1]]\nfrom tests.verbs.test_repl import counting; counting(*sys.argv[2:])"
+        code = (
+            "import sys; sys.path[:0] = [sys.argv[1]]\n"
+            "from tests.verbs.test_repl import counting; counting(*sys.argv[2:])"
+        )
         racers = [
             subprocess.Popen(
                 [sys.executable, "-c", code, str(_ROOT), str(tmp_path / "store"), str(transcript)],

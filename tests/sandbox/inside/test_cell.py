@@ -250,8 +250,9 @@ globals()["x" * 5_000] = 1
     found = dict(rig.run(code).variables)
     assert found == {
         "a": "int, 1", "b": "float, 1.5", "c": "bool, True", "d": "str, 4 characters", "e": "list, 2",
-        "f": "dict, 1", "g": "set, 1", "h": "tuple, 1", "i": "bytes, 1", "big": "int, long", "pi": "float, 3.141592653589793",
-        "Point": "type", "point": "Point", "function": "function", "repo": "str, 4 characters",
+        "f": "dict, 1", "g": "set, 1", "h": "tuple, 1", "i": "bytes, 1", "big": "int, long",
+        "pi": "float, 3.141592653589793", "Point": "type", "point": "Point", "function": "function",
+        "repo": "str, 4 characters",
     }  # fmt: skip
 
 
@@ -434,7 +435,8 @@ def test_a_value_of_any_length_is_shown_head_and_tail(rig):
 def test_an_endless_repr_is_stopped_by_the_time_limit(rig):
     """It is Cells' code like any other; so is one that is very long."""
     rig.run(
-        "class A:\n    def __repr__(self):\n        while True: pass\nclass B:\n    def __repr__(self): return 'y' * (3 << 20)"
+        "class A:\n    def __repr__(self):\n        while True: pass\nclass B:\n"
+        "    def __repr__(self): return 'y' * (3 << 20)"
     )
     assert rig.run("A()", 0.3).ending is Ending.INTERRUPTED
     assert rig.run("[A()]", 0.3).ending is Ending.INTERRUPTED

@@ -1,7 +1,6 @@
 """rlm_mcp.sandbox.inside.saving: variables come back as they were, in another process, or are named with the reason."""
 
 import os
-import resource
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import pytest
 from rlm_mcp.errors import ReplGone
 from rlm_mcp.sandbox.repl import Handed
 from rlm_mcp.sandbox.wire import Ending, Restored, Saved
-from tests.repls import NOBODY, Rig, rigged, start
+from tests.repls import NOBODY, Rig, opened, rigged, start
 
 
 class Again:
@@ -63,7 +62,10 @@ ROUND_TRIPS = {
         "(False, True)",
     ),
     "a closure": (
-        "def counter():\n    n = 0\n    def up():\n        nonlocal n\n        n += 1\n        return n\n    return up\nc = counter(); c()",
+        (
+            "def counter():\n    n = 0\n    def up():\n        nonlocal n\n        n += 1\n"
+            "        return n\n    return up\nc = counter(); c()"
+        ),
         "c(), c()",
         "(2, 3)",
     ),
@@ -73,7 +75,10 @@ ROUND_TRIPS = {
         "5",
     ),
     "two closures of one cell": (
-        "def make():\n    n = [0]\n    def up(): n[0] += 1\n    def get(): return n[0]\n    return up, get\nup, get = make()",
+        (
+            "def make():\n    n = [0]\n    def up(): n[0] += 1\n    def get(): return n[0]\n"
+            "    return up, get\nup, get = make()"
+        ),
         "up(), get()",
         "(None, 1)",
     ),
@@ -83,7 +88,11 @@ ROUND_TRIPS = {
         "True",
     ),
     "a decorated function": (
-        "import functools\ndef twice(f):\n    @functools.wraps(f)\n    def g(*a): return f(*a) * 2\n    return g\n@twice\ndef h(x):\n    'says'\n    return x",
+        (
+            "import functools\ndef twice(f):\n    @functools.wraps(f)\n"
+            "    def g(*a): return f(*a) * 2\n    return g\n@twice\ndef h(x):\n    'says'\n"
+            "    return x"
+        ),
         "h(4), h.__name__, h.__doc__, h.__wrapped__(4)",
         "(8, 'h', 'says', 4)",
     ),
@@ -98,7 +107,10 @@ ROUND_TRIPS = {
     "annotations": ("def f(x: int) -> str: ...", "f.__annotations__", None),
     "a generator function": ("def g():\n    yield 1\n    yield 2", "list(g())", "[1, 2]"),
     "a class": (
-        "class A:\n    size = 3\n    def __init__(self, x): self.x = x\n    def get(self): return self.x + self.size\na = A(4)",
+        (
+            "class A:\n    size = 3\n    def __init__(self, x): self.x = x\n"
+            "    def get(self): return self.x + self.size\na = A(4)"
+        ),
         "a.get(), A(5).get(), type(a) is A",
         "(7, 8, True)",
     ),
@@ -108,13 +120,21 @@ ROUND_TRIPS = {
         "('BA', True, True)",
     ),
     "properties, class and static methods": (
-        "class A:\n    def __init__(self): self._x = 2\n    @property\n    def x(self): return self._x\n    @x.setter\n    def x(self, v): self._x = v\n    @classmethod\n    def make(cls): return cls()\n    @staticmethod\n    def three(): return 3\na = A.make(); a.x = 9",
+        (
+            "class A:\n    def __init__(self): self._x = 2\n    @property\n"
+            "    def x(self): return self._x\n    @x.setter\n    def x(self, v): self._x = v\n"
+            "    @classmethod\n    def make(cls): return cls()\n    @staticmethod\n"
+            "    def three(): return 3\na = A.make(); a.x = 9"
+        ),
         "a.x, A.make().x, A.three()",
         "(9, 2, 3)",
     ),
     "slots": ("class S:\n    __slots__ = ('a', 'b')\ns = S(); s.a = 1", "s.a, hasattr(s, 'b'), S.__slots__", None),
     "a dataclass": (
-        "from dataclasses import dataclass, field\n@dataclass(frozen=True, order=True)\nclass P:\n    x: int\n    y: list = field(default_factory=list)\np = P(1)",
+        (
+            "from dataclasses import dataclass, field\n@dataclass(frozen=True, order=True)\n"
+            "class P:\n    x: int\n    y: list = field(default_factory=list)\np = P(1)"
+        ),
         "p, p == P(1), p < P(2)",
         "(P(x=1, y=[]), True, True)",
     ),
@@ -129,37 +149,69 @@ ROUND_TRIPS = {
         "(True, 1, 'B', [<E.A: 1>, <E.B: 2>])",
     ),
     "a named tuple": (
-        "from collections import namedtuple\nfrom typing import NamedTuple\nN = namedtuple('N', 'a b')\nclass M(NamedTuple):\n    a: int = 3\nn = N(1, 2); m = M()",
+        (
+            "from collections import namedtuple\nfrom typing import NamedTuple\n"
+            "N = namedtuple('N', 'a b')\nclass M(NamedTuple):\n    a: int = 3\n"
+            "n = N(1, 2); m = M()"
+        ),
         "n, m, n.b",
         "(N(a=1, b=2), M(a=3), 2)",
     ),
     "a nested class": ("class A:\n    class B:\n        x = 1\nb = A.B()", "b.x, type(b) is A.B", "(1, True)"),
     "an abstract class": (
-        "import abc\nclass A(abc.ABC):\n    @abc.abstractmethod\n    def f(self): ...\nclass B(A):\n    def f(self): return 1\nb = B()",
+        (
+            "import abc\nclass A(abc.ABC):\n    @abc.abstractmethod\n    def f(self): ...\n"
+            "class B(A):\n    def f(self): return 1\nb = B()"
+        ),
         "b.f(), isinstance(b, A), A.__abstractmethods__",
         "(1, True, frozenset({'f'}))",
     ),
-    "a metaclass": ("class M(type):\n    def hi(cls): return cls.__name__\nclass A(metaclass=M): pass", "A.hi()", "'A'"),
-    "an exception": ("class E(Exception): pass\ntry:\n    raise E('why')\nexcept E as x:\n    e = x", "repr(e), type(e) is E", None),
+    "a metaclass": (
+        "class M(type):\n    def hi(cls): return cls.__name__\nclass A(metaclass=M): pass",
+        "A.hi()",
+        "'A'",
+    ),
+    "an exception": (
+        "class E(Exception): pass\ntry:\n    raise E('why')\nexcept E as x:\n    e = x",
+        "repr(e), type(e) is E",
+        None,
+    ),
     "methods as values": ("class A:\n    def f(self): return 5\na = A(); m = a.f", "m(), m.__self__ is a", "(5, True)"),
     "keys with a hash of their own": (
-        "class K:\n    def __init__(self, x): self.x = x\n    def __hash__(self): return hash(self.x)\n    def __eq__(self, o): return isinstance(o, K) and self.x == o.x\nd = {K(1): 'a', K(2): 'b'}; s = {K(3)}",
+        (
+            "class K:\n    def __init__(self, x): self.x = x\n"
+            "    def __hash__(self): return hash(self.x)\n"
+            "    def __eq__(self, o): return isinstance(o, K) and self.x == o.x\n"
+            "d = {K(1): 'a', K(2): 'b'}; s = {K(3)}"
+        ),
         "d[K(2)], K(3) in s",
         "('b', True)",
     ),
     "the standard library's": (
-        "import collections, datetime, decimal, fractions, pathlib, re, uuid, array\n"
-        "c = collections.Counter('aab'); o = collections.OrderedDict(a=1); d = collections.defaultdict(list, a=[1])\n"
-        "q = collections.deque([1, 2], 5); t = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC); x = decimal.Decimal('1.1')\n"
-        "f = fractions.Fraction(1, 3); p = pathlib.PurePosixPath('/a/b'); r = re.compile('a+', re.I); a = array.array('i', [1])",
+        (
+            "import collections, datetime, decimal, fractions, pathlib, re, uuid, array\n"
+            "c = collections.Counter('aab'); o = collections.OrderedDict(a=1)\n"
+            "d = collections.defaultdict(list, a=[1])\n"
+            "q = collections.deque([1, 2], 5); t = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)\n"
+            "x = decimal.Decimal('1.1'); f = fractions.Fraction(1, 3); p = pathlib.PurePosixPath('/a/b')\n"
+            "r = re.compile('a+', re.I); a = array.array('i', [1])"
+        ),
         "c, o, d, q, t, x, f, p, r.findall('xAa'), a",
         None,
     ),
-    "modules": ("import json as j, os.path, collections.abc as cabc", "j.loads('[1]'), os.path.join('a', 'b'), cabc.Sized.__name__", None),
-    "a mutable with itself inside": ("a = [1]; a.append(a); d = {}; d['d'] = d", "a[1] is a, d['d'] is d", "(True, True)"),
+    "modules": (
+        "import json as j, os.path, collections.abc as cabc",
+        "j.loads('[1]'), os.path.join('a', 'b'), cabc.Sized.__name__",
+        None,
+    ),
+    "a mutable with itself inside": (
+        "a = [1]; a.append(a); d = {}; d['d'] = d",
+        "a[1] is a, d['d'] is d",
+        "(True, True)",
+    ),
     "a taken given name": ("repo = 'mine'; docs = [1]", "repo, docs", "('mine', [1])"),
     "an iterator": ("i = iter([1, 2, 3]); next(i)", "list(i)", "[2, 3]"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("code", "asked", "shown"), ROUND_TRIPS.values(), ids=ROUND_TRIPS)
@@ -184,7 +236,8 @@ def test_what_variables_share_is_still_shared(rig, again):
 def test_a_restored_function_sees_globals_as_they_are_now(rig, again):
     """A later Cell may define them anew, as before the restart."""
     rig.run(
-        "rate = 2\ndef tax(x): return helper(x) * rate\ndef helper(x): return x\nclass A:\n    def cost(self): return rate"
+        "rate = 2\ndef tax(x): return helper(x) * rate\ndef helper(x): return x\nclass A:\n"
+        "    def cost(self): return rate"
     )
     with _restarted(rig, again) as other:
         other.run("rate = 10\ndef helper(x): return x + 1")
@@ -199,7 +252,8 @@ def test_what_the_host_gives_is_saved_by_its_name_alone(rig, again):
     bindings = {"log": lambda session: Handed(content=log), "repo_missing": lambda: "none"}
     rig.bindings, rig.session = bindings, {**NOBODY, "log_bytes": len(log)}
     rig.run(
-        "t = session.text; r = session.raw; part = session.raw[:40]; c = context; g = session.grep; s = [session, repo, docs]"
+        "t = session.text; r = session.raw; part = session.raw[:40]; c = context; g = "
+        "session.grep; s = [session, repo, docs]"
     )
     rig.run("view = memoryview(b'own'); find = read; some = t[:10]")
     saved = again.save(rig)
@@ -247,7 +301,8 @@ def test_restoring_into_a_live_repl_replaces_its_variables(rig, again):
     ("code", "why"),
     [
         ("bad = (i for i in range(3))", "generator"),
-        ("import io; bad = open(__import__('os').devnull) if False else iter(lambda: 1, 2); bad = (bad, (i for i in ''))", "generator"),
+        (("import io; bad = open(__import__('os').devnull) if False else iter(lambda: 1, 2); "
+"bad = (bad, (i for i in ''))"), "generator"),
         ("import threading; bad = threading.Lock()", "lock"),
         ("import sys; bad = sys._getframe()", "frame"),
         ("bad = {'deep': [{'er': (i for i in '')}]}", "generator"),
@@ -258,7 +313,8 @@ def test_restoring_into_a_live_repl_replaces_its_variables(rig, again):
         ("class Bad:\n    def __reduce__(self): return 5\nbad = Bad()", "reduce"),
         ("class Bad:\n    def __reduce__(self): return repo.root\nbad = Bad()", "HostError"),
         ("bad = None\nfor i in range(100_000):\n    bad = [bad]", "recursion"),
-        ("class Bad(Exception):\n    def __str__(self): raise self\nclass Worse:\n    def __reduce__(self): raise Bad\nbad = Worse()", "it raised what cannot be told"),
+        (("class Bad(Exception):\n    def __str__(self): raise self\nclass Worse:\n"
+"    def __reduce__(self): raise Bad\nbad = Worse()"), "it raised what cannot be told"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_saved_is_named_with_the_reason(rig, again, code, why):
@@ -280,7 +336,8 @@ def test_many_that_cannot_be_saved_cost_one_more_pass(rig, again):
     """Not one for each: the big one is not written fifty times."""
     rig.run("big = list(range(300_000))\nglobals().update({f'g{i}': (x for x in '') for i in range(50)})\nlast = 1")
     rig.run(
-        "class Counted:\n    times = 0\n    def __reduce__(self):\n        Counted.times += 1\n        return Counted, ()\ncounted = Counted()"
+        "class Counted:\n    times = 0\n    def __reduce__(self):\n"
+        "        Counted.times += 1\n        return Counted, ()\ncounted = Counted()"
     )
     saved = again.save(rig)
     assert len(saved.unsaved) == 50
@@ -408,26 +465,14 @@ def test_very_many_variables_are_saved_up_to_a_number_and_the_rest_is_counted(ri
 def test_no_descriptor_stays_open_over_saving_and_restoring(rig, again):
     """On either side."""
     rig.run(
-        "import os\nx = [1]\ndef opened():\n    n = 0\n    for i in range(512):\n        try:\n            os.fstat(i); n += 1\n        except OSError: pass\n    return n"
+        "import os\nx = [1]\ndef opened():\n    n = 0\n    for i in range(512):\n"
+        "        try:\n            os.fstat(i); n += 1\n        except OSError: pass\n"
+        "    return n"
     )
     before = rig.shown("opened()")
-    ours = _opened()
+    ours = opened()
     for _time in range(20):
         again.save(rig)
         again.restore(rig)
     assert rig.shown("opened()") == before
-    assert _opened() == ours
-
-
-def _opened() -> int:
-    """Descriptors of this process."""
-    most = min(4_096, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    return sum(_is_open(number) for number in range(most))
-
-
-def _is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
+    assert opened() == ours

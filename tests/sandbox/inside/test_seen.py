@@ -156,7 +156,7 @@ def test_a_variable_that_holds_a_document_is_restored_with_the_same_content_or_n
     session = session_in(store, tmp_path)
     loaded_text(store, session, "a.txt", "first")
     loaded_text(store, session, "b.txt", "other")
-    with seeing(store, session) as rig, open(tmp_path / "vars", "w+b") as file:
+    with seeing(store, session) as rig, (tmp_path / "vars").open("w+b") as file:
         rig.run("a, b = docs['a.txt'], docs['b.txt']; before = [1]; both = [a, before]; apart = [b, before]")
         saved = rig.repl.save(file.fileno())
         assert saved.unsaved == ()
@@ -204,8 +204,9 @@ def test_help_teaches_what_is_given(seen):
     """Each name has its text; other things have Python's own."""
     assert "session.grep" in seen.shown("help()") or ".grep(re)" in seen.shown("help()")
     for topic, word in (
-        ("session", 'session["t3"'), ("repo", "repo.diff"), ("docs", "docs.search"), ("session.events[0]", "One thing that happened"),
-        ("read", "exact text of a Ref"), ("show", "cut to"), ("len", "Return the number of items"), ("session.search", "filters"),
+        ("session", 'session["t3"'), ("repo", "repo.diff"), ("docs", "docs.search"), ("read", "exact text of a Ref"),
+        ("session.events[0]", "One thing that happened"), ("show", "cut to"), ("len", "Return the number of items"),
+        ("session.search", "filters"),
         ("FINAL", "answer"), ("reset", "variables"),
     ):  # fmt: skip
         assert word in seen.shown(f"help({topic})"), topic

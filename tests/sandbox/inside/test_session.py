@@ -95,8 +95,8 @@ def test_the_text_is_the_log(which, request):
 @pytest.mark.parametrize(
     "pattern",
     [
-        r"\w+", r"(?i)e\w*", r"[^\x00-\x7f]+", r"^.*$", r"$", r"", r"\d+", r"(?s)e.*e", r"\n", r"\s+", r"@e\d+ t\d+", r"prompt",
-        r"(\w)(\w)?", r"\S+\Z", r"\A.", r"x*", r"end$", r"[\U0001f600-\U0001f6ff]", r"(?m)^t.*", r"\r",
+        r"\w+", r"(?i)e\w*", r"[^\x00-\x7f]+", r"^.*$", r"$", r"", r"\d+", r"(?s)e.*e", r"\n", r"\s+", r"@e\d+ t\d+",
+        r"prompt", r"(\w)(\w)?", r"\S+\Z", r"\A.", r"x*", r"end$", r"[\U0001f600-\U0001f6ff]", r"(?m)^t.*", r"\r",
     ],
 )  # fmt: skip
 def test_every_match_of_grep_is_read_by_its_ref(which, pattern, request):
@@ -105,7 +105,10 @@ def test_every_match_of_grep_is_read_by_its_ref(which, pattern, request):
     limit = 3_000
     found = _json(
         rig,
-        f"[[m.ref, m.found if isinstance(m.found, str) else list(m.found), m.event.seq, m.line] for m in session.grep({pattern!r}, limit={limit})]",
+        (
+            f"[[m.ref, m.found if isinstance(m.found, str) else list(m.found), m.event.seq, "
+            f"m.line] for m in session.grep({pattern!r}, limit={limit})]"
+        ),
     )
     expected = [
         (row.seq, match)
@@ -343,4 +346,5 @@ def test_a_session_in_which_nothing_happened_yet(store: Store, tmp_path: Path):
     path = made.save(tmp_path / "s.jsonl")
     session = locate(store, transcript=path)
     with seeing(store, session) as rig:
-        assert rig.run("session, session.events, session.turns, session.text, session.grep('x'), session.facts(), context, session[:], session.raw").ending is Ending.OK  # fmt: skip
+        assert rig.run("session, session.events, session.turns, session.text, session.grep('x'), "
+"session.facts(), context, session[:], session.raw").ending is Ending.OK  # fmt: skip
