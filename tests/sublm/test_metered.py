@@ -1,0 +1,495 @@
+"""Asking within a budget: cached, in one flight, retried, capped, redacted; every request stands in the Ledger."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from rlm_mcp.costs import Cost, Limits, Spent
+from rlm_mcp.errors import (
+    BudgetExceeded,
+    Cancelled,
+    StoreFull,
+    SubLMBusy,
+    SubLMError,
+    SubLMRefused,
+    SubLMTimeout,
+)
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.ledger import Caps, StoreLedger
+from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
+from rlm_mcp.sublm.metered import Asked, Metered
+from rlm_mcp.sublm.scripted import Said, Script
+from tests.sublm.rig import NO_CAPS, PURPOSE, Rig, scripted
+
+Make = Callable[..., Rig]
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Make]:
+    """Makes rigs over the double; all share one store."""
+    made: list[Rig] = []
+
+    def make(script: Script | list[Said], **given: object) -> Rig:
+        made.append(scripted(tmp_path / "store", script, **given))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def echo(request: Request) -> str:
+    return f"echo: {request.prompt}"
+
+
+def until(promise: Callable[[], bool]) -> None:
+    """Wait for what another thread does."""
+    for _ in range(4_000):
+        if promise():
+            return
+        threading.Event().wait(0.005)
+    raise TimeoutError("it did not come to pass")
+
+
+def test_the_same_question_is_paid_once(rig: Make):
+    """The second answer costs nothing and says that it is cached."""
+    one = rig(echo)
+    first, second = one.ask("what?"), one.ask("what?")
+    assert (first.text, first.is_cached) == ("echo: what?", False)
+    assert (second.text, second.is_cached, second.cost) == ("echo: what?", True, Cost(usd=0.0))
+    assert len(one.backend.requests) == 1
+    assert (one.budget.spent.calls, one.budget.spent.cached) == (1, 1)
+    assert [row["status"] for row in one.rows()] == ["ok", "cached"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "other"}, {"system": "s"}, {"max_tokens": 7}, {"temperature": 0.5}, {"schema": "{}"},
+        {"history": (("a", "b"),)},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)  # fmt: skip
+def test_another_question_is_asked(rig: Make, fields: dict[str, object]):
+    """Whatever differs of what is sent."""
+    one = rig(echo)
+    one.ask("what?")
+    assert not one.ask("what?", **fields).is_cached
+
+
+def test_the_default_model_and_its_name_are_the_same(rig: Make):
+    """A question that names the model that would be asked anyway."""
+    one = rig(echo)
+    one.ask("what?")
+    assert one.ask("what?", model="scripted").is_cached
+
+
+def test_another_process_finds_the_answer(rig: Make):
+    """The cache lies in the store."""
+    rig(echo).ask("what?")
+    other = rig([])
+    assert other.ask("what?").text == "echo: what?"
+    assert other.backend.requests == []
+
+
+def test_an_answer_costs_nothing_when_the_budget_is_at_its_end(rig: Make):
+    """A cached one is no call."""
+    rig(echo).ask("what?")
+    assert rig(echo, limits=Limits(calls=0)).ask("what?").is_cached
+
+
+def test_a_failure_is_not_kept(rig: Make):
+    """The next one asks again."""
+    one = rig([SubLMRefused("no"), "yes"])
+    with pytest.raises(SubLMRefused):
+        one.ask("what?")
+    assert one.ask("what?").text == "yes"
+
+
+def test_fifty_identical_prompts_are_paid_once(rig: Make):
+    """The others wait for the first."""
+    gate = threading.Event()
+
+    def script(_request: Request) -> str:
+        gate.wait(20)
+        return "only once"
+
+    one = rig(script)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(one.ask_all, ["the same"] * 50, 50)
+        until(lambda: len(one.backend.requests) == 1)
+        gate.set()
+        found = asking.result(20)
+    assert [asked.text for asked in found] == ["only once"] * 50
+    assert len(one.backend.requests) == 1
+    assert one.budget.spent.calls == 1
+    assert sum(asked.is_cached for asked in found) == one.budget.spent.cached == 49
+
+
+def second_waits(one: Rig, pool: ThreadPoolExecutor, stop: Stop):
+    """Ask the same again, and wait until it waits for the first."""
+    asking = pool.submit(one.metered.ask, Request(prompt="the same"), one.budget, stop, PURPOSE)
+    until(lambda: len(stop._wakers) == 1)
+    return asking
+
+
+def test_a_refusal_of_the_first_is_one_for_all(rig: Make):
+    """The same question again would be refused as well."""
+    gate = threading.Event()
+
+    def script(_request: Request) -> Said:
+        gate.wait(20)
+        return SubLMRefused("never")
+
+    one = rig(script)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(one.ask, "the same")
+        until(lambda: len(one.backend.requests) == 1)
+        second = second_waits(one, pool, Stop())
+        gate.set()
+        for asking in (first, second):
+            with pytest.raises(SubLMRefused, match="never"):
+                asking.result(20)
+    assert len(one.backend.requests) == 1
+
+
+def test_who_waits_asks_itself_when_the_first_is_cancelled(rig: Make):
+    """Another's end is not one's own."""
+    gate = threading.Event()
+
+    def script(_request: Request) -> Said:
+        if len(one.backend.requests) == 1:
+            gate.wait(20)
+            return Cancelled("cancelled")
+        return "second"
+
+    one = rig(script)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(one.ask, "the same")
+        until(lambda: len(one.backend.requests) == 1)
+        second = second_waits(one, pool, Stop())
+        gate.set()
+        with pytest.raises(Cancelled):
+            first.result(20)
+        assert second.result(20).text == "second"
+
+
+def test_who_waits_can_be_cancelled(rig: Make):
+    """And the first goes on."""
+    gate = threading.Event()
+
+    def script(_request: Request) -> Said:
+        gate.wait(20)
+        return "first"
+
+    one, stop = rig(script), Stop()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(one.ask, "the same")
+        until(lambda: len(one.backend.requests) == 1)
+        second = second_waits(one, pool, stop)
+        stop.now()
+        with pytest.raises(Cancelled):
+            second.result(20)
+        gate.set()
+        assert first.result(20).text == "first"
+
+
+def test_a_busy_backend_is_asked_again(rig: Make):
+    """Each try is a call; those that failed are counted."""
+    one = rig([SubLMBusy("429", after_seconds=0.0), SubLMBusy("500", after_seconds=0.0), "at last"])
+    assert one.ask("what?").text == "at last"
+    assert (one.budget.spent.calls, one.budget.spent.failed) == (3, 2)
+    assert [row["status"] for row in one.rows()] == ["failed", "failed", "ok"]
+
+
+def test_after_five_tries_it_is_given_up(rig: Make):
+    """With the last error."""
+    one = rig(lambda _request: SubLMBusy("still busy", after_seconds=0.0))
+    with pytest.raises(SubLMBusy, match="still busy"):
+        one.ask("what?")
+    assert len(one.backend.requests) == 5
+
+
+def test_a_final_refusal_is_not_tried_again(rig: Make):
+    """One request."""
+    one = rig([SubLMRefused("no"), "never asked"])
+    with pytest.raises(SubLMRefused):
+        one.ask("what?")
+    assert len(one.backend.requests) == 1
+
+
+def test_an_endpoint_that_wants_a_long_pause_is_not_waited_for(rig: Make):
+    """Longer than there is time, or than anybody would wait: its error, at once."""
+    for limits in (Limits(seconds=5.0), Limits()):
+        one = rig([SubLMBusy("later", after_seconds=3_600.0), "never asked"], limits=limits)
+        with pytest.raises(SubLMBusy, match="later"):
+            one.ask("what?")
+        assert len(one.backend.requests) == 1
+
+
+def test_an_answer_that_was_lost_is_asked_for_once_more(rig: Make):
+    """It may have been charged, so not five times; what was reserved stays so."""
+    one = rig(lambda _request: SubLMBusy("lost", after_seconds=0.0, may_be_charged=True))
+    with pytest.raises(SubLMBusy):
+        one.ask("what?")
+    assert len(one.backend.requests) == 2
+    assert (one.budget.spent.failed, one.budget.spent.abandoned) == (2, 2)
+    assert [row["status"] for row in one.rows()] == ["abandoned", "abandoned"]
+
+
+def test_a_request_that_takes_too_long_is_asked_once_more(rig: Make):
+    """Its own time is over, not the asker's."""
+    one = rig(echo, seconds=600.0, call_seconds=0.01)
+    with pytest.raises(SubLMBusy, match="no answer within"):
+        one.ask("what?")
+    assert len(one.backend.requests) == 2
+
+
+def test_when_the_askers_time_is_over_it_is_over(rig: Make):
+    """SubLMTimeout, after one request."""
+    one = rig(echo, seconds=600.0)
+    one.stop = Stop(seconds=0.05)
+    with pytest.raises(SubLMTimeout):
+        one.ask("what?")
+    assert [row["status"] for row in one.rows()] == ["abandoned"]
+
+
+def test_a_pause_ends_when_it_is_told(rig: Make):
+    """Nobody waits for the next try."""
+    one = rig(lambda _request: SubLMBusy("busy", after_seconds=100.0))
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(one.ask, "what?")
+        until(lambda: bool(one.rows()) and one.rows()[0]["status"] == "failed")
+        one.stop.now()
+        with pytest.raises(Cancelled):
+            asking.result(20)
+    assert len(one.backend.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "said"),
+    [
+        ({"is_cut": True}, SubLMRefused, "raise max_tokens"),
+        ({"refusal": "I cannot"}, SubLMRefused, "I cannot"),
+        ({}, SubLMBusy, "nothing"),
+    ],
+)
+def test_an_answer_without_text_is_an_error_that_is_paid(rig: Make, reply: dict, kind: type, said: str):
+    """Typed by its reason; the tokens stand in budget and Ledger."""
+    empty = Reply(text=" \n", usage=Usage(tokens_in=100, tokens_out=50), model="scripted", **reply)
+    one = rig([empty, SubLMRefused("no more")])
+    with pytest.raises(SubLMRefused if kind is SubLMBusy else kind, match="no more" if kind is SubLMBusy else said):
+        one.ask("what?")
+    assert (one.rows()[0]["status"], one.rows()[0]["tokens_in"], one.rows()[0]["tokens_out"]) == ("failed", 100, 50)
+    assert one.budget.spent.tokens == one.spent().tokens == 150
+    assert one.budget.spent.usd == pytest.approx(0.0006)
+
+
+@pytest.mark.parametrize("width", [1, 4, 16])
+def test_no_more_calls_than_allowed(rig: Make, width: int):
+    """What was answered is kept; the rest says why not."""
+    one = rig(echo, limits=Limits(calls=3))
+    found = one.ask_all([f"q{number}" for number in range(40)], width)
+    assert len(one.backend.requests) == 3
+    assert sum(isinstance(asked, Asked) for asked in found) == 3
+    assert all(error.limit == "calls" for error in found if not isinstance(error, Asked))
+    assert len(found) == 40
+
+
+@pytest.mark.parametrize("width", [1, 16])
+@pytest.mark.parametrize("limits", [Limits(tokens=5_000), Limits(usd=0.05)])
+def test_tokens_and_dollars_are_never_passed(rig: Make, limits: Limits, width: int):
+    """Reserved before they are spent, so they are not passed by those under way either."""
+    one = rig(lambda _request: "word " * 300, limits=limits)
+    found = one.ask_all([f"question {number}" for number in range(60)], width, max_tokens=320)
+    spent = one.budget.spent
+    assert 0 < len(one.backend.requests) < 60
+    assert limits.tokens is None or spent.tokens <= limits.tokens
+    assert limits.usd is None or spent.usd <= limits.usd
+    assert any(isinstance(error, BudgetExceeded) for error in found)
+
+
+def test_after_its_seconds_nothing_is_sent(rig: Make):
+    """Not one request."""
+    one = rig(echo, limits=Limits(seconds=0.0))
+    with pytest.raises(BudgetExceeded):
+        one.ask("what?")
+    assert one.backend.requests == []
+
+
+def test_a_retry_is_a_call_too(rig: Make):
+    """The limit ends it in the middle."""
+    one = rig(lambda _request: SubLMBusy("busy", after_seconds=0.0), limits=Limits(calls=2))
+    with pytest.raises(BudgetExceeded):
+        one.ask("what?")
+    assert len(one.backend.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("caps", "limit"),
+    [
+        (Caps(session_tokens=2_000, session_usd=9.0, day_tokens=10**9, day_usd=9.0), "tokens"),
+        (Caps(session_tokens=10**9, session_usd=0.02, day_tokens=10**9, day_usd=9.0), "usd"),
+        (Caps(session_tokens=10**9, session_usd=9.0, day_tokens=2_000, day_usd=9.0), "tokens"),
+        (Caps(session_tokens=10**9, session_usd=9.0, day_tokens=10**9, day_usd=0.02), "usd"),
+    ],
+)
+def test_the_caps_of_session_and_day_hold_over_all_budgets(rig: Make, caps: Caps, limit: str):
+    """Each asker has a fresh budget, and they share the store."""
+    sent = 0
+    for number in range(10):
+        one = rig(lambda _request: "word " * 200, caps=caps)
+        found = one.ask_all([f"{number} {place}" for place in range(4)], 4, max_tokens=210)
+        sent += len(one.backend.requests)
+    assert 0 < sent < 40
+    assert found[-1].limit == limit
+    assert one.spent().tokens <= 2_000 or limit == "usd"
+    assert one.spent().usd <= 0.02 or limit == "tokens"
+    assert rig(echo, caps=caps).budget.spent == Spent()
+
+
+def test_an_unknown_price_leaves_the_token_limits_in_force(rig: Make):
+    """And it is said how many calls have no price."""
+    one = rig(echo, limits=Limits(usd=0.0001, tokens=10_000), prices={})
+    assert one.ask("what?", model="never-heard-of").cost.usd is None
+    assert (one.budget.spent.unpriced, one.spent().unpriced) == (1, 1)
+
+
+def test_a_model_that_counts_more_than_was_estimated_is_reserved_more_for(rig: Make):
+    """From the next call on."""
+    greedy = Reply(text="ok", usage=Usage(tokens_in=1_500, tokens_out=1), model="scripted")
+    one = rig(lambda _request: greedy)
+    request = Request(prompt="word " * 400, model="scripted")
+    assert one.metered.most(request).tokens_in < 500
+    one.ask("word " * 400)
+    assert one.metered.most(request).tokens_in >= 1_500
+
+
+def test_answers_come_in_the_order_of_the_questions(rig: Make):
+    """Also when later ones are answered first, and with errors in their places."""
+
+    def script(request: Request) -> Said:
+        return SubLMRefused("odd") if int(request.prompt) % 7 == 3 else request.prompt
+
+    found = rig(script).ask_all([str(number) for number in range(100)], 16)
+    assert [getattr(one, "text", "odd") for one in found] == [
+        "odd" if number % 7 == 3 else str(number) for number in range(100)
+    ]
+
+
+def test_never_more_at_once_than_the_width(rig: Make):
+    """Nor more threads, however many wait."""
+    most: list[int] = []
+
+    def script(_request: Request) -> str:
+        most.append(sum(thread.name.startswith("rlm-mcp ask") for thread in threading.enumerate()))
+        return "ok"
+
+    one = rig(script)
+    assert len(one.ask_all([f"q{number}" for number in range(1_000)], 5)) == 1_000
+    assert one.backend.most_at_once <= 5
+    assert max(most) <= 5
+    assert len(one.stop._children) <= 1
+
+
+def test_nothing_is_sent_after_it_was_told_to_stop(rig: Make):
+    """What was answered before is kept; all others say Cancelled."""
+
+    def script(request: Request) -> str:
+        if request.prompt == "q9":
+            one.stop.now()
+        return "ok"
+
+    one = rig(script)
+    found = one.ask_all([f"q{number}" for number in range(100)], 1)
+    assert [isinstance(asked, Asked) for asked in found] == [True] * 10 + [False] * 90
+    assert all(isinstance(error, Cancelled) for error in found[10:])
+    assert len(one.backend.requests) == 10
+
+
+def test_the_end_of_the_time_ends_a_batch(rig: Make):
+    """One request under way, none after it."""
+    one = rig(echo, seconds=600.0)
+    one.stop = Stop(seconds=0.05)
+    found = one.ask_all([f"q{number}" for number in range(50)], 2)
+    assert all(isinstance(error, SubLMTimeout) for error in found)
+    assert len(one.backend.requests) == 2
+
+
+def test_no_questions_no_answers(rig: Make):
+    """An empty list."""
+    assert rig(echo).ask_all([]) == []
+
+
+def test_a_ledger_that_cannot_be_written_ends_the_batch(rig: Make, tmp_path: Path):
+    """Nothing is sent that cannot be noted; whoever asked hears of it."""
+    one = rig(echo)
+    lends = iter(range(1_000))
+
+    @contextmanager
+    def failing() -> Iterator[Store]:
+        if next(lends) >= 20:
+            raise StoreFull("the disk is full")
+        with one.stores.lend() as store:
+            yield store
+
+    lend: Callable[[], AbstractContextManager[Store]] = failing
+    metered = Metered(one.backend, StoreLedger(lend, NO_CAPS))
+    requests = [Request(prompt=f"q{number}") for number in range(100)]
+    with pytest.raises(StoreFull):
+        metered.ask_all(requests, one.budget, one.stop, PURPOSE, width=4)
+    assert len(one.backend.requests) < 20
+    assert not one.stop.is_told
+
+
+SECRET = "ghp_" + "a1B2" * 9
+
+
+def test_no_secret_is_sent_nor_kept(rig: Make):
+    """Wherever it stands in the question."""
+    one = rig(echo)
+    text = f"token {SECRET} end"
+    one.ask(text, system=text, history=((text, text),), schema=f'{{"const": "{SECRET}"}}')
+    (sent,) = one.backend.requests
+    assert SECRET not in repr(sent)
+    assert repr(sent).count("[REDACTED") == 5
+
+
+def test_what_text_cannot_hold_is_replaced(rig: Make):
+    """Half a surrogate pair in a question or an answer is no reason to lose what was paid."""
+    one = rig(["odd \ud800 answer"])
+    assert one.ask("odd \udc00 question \0").text == "odd ? answer"
+    one.backend.requests[0].prompt.encode("utf-8")
+
+
+def test_every_request_has_its_row(rig: Make):
+    """Of whom, for what, and what came of it."""
+    one = rig(["ok", SubLMRefused("no")])
+    one.ask("one")
+    with pytest.raises(SubLMError):
+        one.ask("two")
+    one.ask("one")
+    rows = one.rows("session_key, backend, model, purpose, status")
+    assert [tuple(row.values()) for row in rows] == [
+        ("s1", "scripted", "scripted", "llm_query", status) for status in ("ok", "failed", "cached")
+    ]
+
+
+def test_budget_and_ledger_agree(rig: Make):
+    """To the token and the cent."""
+
+    def script(request: Request) -> Said:
+        return SubLMBusy("busy", after_seconds=0.0) if request.prompt in {"q3", "q4"} else "word " * 9
+
+    one = rig(script)
+    one.ask_all([f"q{number % 30}" for number in range(60)], 6)
+    ours, theirs = one.budget.spent, one.spent()
+    assert (ours.calls, ours.tokens_in, ours.tokens_out) == (theirs.calls, theirs.tokens_in, theirs.tokens_out)
+    assert (ours.cached, ours.failed, ours.abandoned) == (theirs.cached, theirs.failed, theirs.abandoned)
+    assert ours.usd == pytest.approx(theirs.usd)
