@@ -28,6 +28,8 @@ from rlm_mcp.verbs.repl_answer import ReplAnswer
 
 _log = logging.getLogger("rlm_mcp")
 
+_MOVE_SECONDS = 5.0
+"""How long a Cell may go on in the folder that its Session has left."""
 _LOOK_SECONDS = 5.0
 """How often it is looked whether a Repl lies idle."""
 
@@ -197,7 +199,7 @@ class Repls:
             repl = before.repl if before is not None and is_same else SessionRepl(partial(self._started, repo))
             held = self._held[session.key] = _Held(session=session, repl=repl, repo=repo, repo_missing=why_not)
         if before is not None and not is_same:  # the session works elsewhere now
-            self._park(before)
+            self._park(before, patience_seconds=_MOVE_SECONDS)
             before.repl.close()
         return held
 
@@ -259,10 +261,10 @@ class Repls:
         if not any(held.repl.is_live for held in self._held.values()):
             self._end_spares()
 
-    def _park(self, held: _Held) -> None:
+    def _park(self, held: _Held, *, patience_seconds: float = 0.0) -> None:
         try:
             with self._stores.lend() as store:
-                held.repl.park(store, held.session)
+                held.repl.park(store, held.session, patience_seconds=patience_seconds)
         except ReplBusy:
             return  # a Cell runs: it is not idle
         except (RlmError, OSError) as error:

@@ -134,9 +134,9 @@ class SessionRepl:
             if self.is_due:
                 self._save_if_current(store, session)
 
-    def park(self, store: Store, session: SessionRow) -> None:
+    def park(self, store: Store, session: SessionRow, *, patience_seconds: float = 0.0) -> None:
         """Save what is unsaved and end the process; the next Cell starts another. Raises as :meth:`save` does."""
-        with self._alone(store, session, 0.0):
+        with self._alone(store, session, patience_seconds):
             try:
                 if self._unsaved_cells:
                     self._save_if_current(store, session)
