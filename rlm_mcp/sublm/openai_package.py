@@ -146,6 +146,7 @@ class _Client:
         await gather(*under_way, return_exceptions=True)
         if self._made is not None:
             await self._made[1].close()
+        await self._loop.shutdown_default_executor()
 
     async def _make(self) -> tuple[Any, openai.AsyncOpenAI]:
         """The package and its client; the first call makes them."""

@@ -1,0 +1,315 @@
+"""What is said to an OpenAI-compatible endpoint, and what its answers mean."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from time import time
+
+import pytest
+
+from rlm_mcp.errors import Cancelled, SubLMBusy, SubLMRefused, SubLMUnavailable
+from rlm_mcp.sublm.lm import Reply, Request, Stop
+from rlm_mcp.sublm.openai_api import OPENAI_URL, OpenAIEndpoint
+from rlm_mcp.sublm.openai_package import PackageSender
+from rlm_mcp.sublm.plain_http import PlainSender
+from tests.sublm.endpoint import Answer, Endpoint, Fault, Seen, running_endpoint
+
+KEY = "sk-proj-abcdefghijklmnop"
+SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer"}}}'
+
+
+@pytest.fixture(params=[True, False], ids=["plain", "package"])
+def is_plain(request: pytest.FixtureRequest) -> bool:
+    found: bool = request.param
+    return found
+
+
+class Held:
+    """An endpoint whose next answers are put into a list."""
+
+    def __init__(self, endpoint: Endpoint, backend: OpenAIEndpoint, answers: list[Answer]) -> None:
+        self.endpoint = endpoint
+        self.backend = backend
+        self.answers = answers
+
+    def ask(self, *answers: Answer, **fields: object) -> Reply:
+        self.answers += answers
+        request = Request(**{"prompt": "hello", **fields})
+        return self.backend.complete(request, Stop(seconds=30))
+
+    @property
+    def body(self) -> dict:
+        """Of the last request."""
+        return dict(self.endpoint.requests[-1].body)
+
+
+@pytest.fixture
+def held(is_plain: bool) -> Iterator[Held]:
+    answers: list[Answer] = []
+
+    def script(_seen: Seen) -> Answer:
+        return answers.pop(0) if answers else Answer()
+
+    with running_endpoint(script) as endpoint:
+        backend = OpenAIEndpoint(base_url=f"{endpoint.url}/", key=KEY, model="m", is_plain=is_plain)
+        yield Held(endpoint, backend, answers)
+        backend.close()
+
+
+def test_a_request_holds_what_was_asked_and_nothing_else(held: Held):
+    """Model, messages in order, limit and temperature; the key as a bearer."""
+    held.ask(system="s", history=(("a", "b"),), max_tokens=9, temperature=0.5)
+    assert held.body == {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "b"},
+            {"role": "user", "content": "hello"},
+        ],
+        "max_tokens": 9,
+        "temperature": 0.5,
+    }
+    assert held.endpoint.requests[-1].headers["authorization"] == f"Bearer {KEY}"
+    held.ask(model="other")
+    assert held.body["model"] == "other"
+    assert "temperature" not in held.body
+
+
+def test_a_schema_is_given_as_the_form_of_the_answer(held: Held):
+    """And not in words as well."""
+    held.ask(schema=SCHEMA)
+    assert held.body["response_format"]["json_schema"] == {"name": "answer", "schema": json.loads(SCHEMA)}
+    assert len(held.body["messages"]) == 1
+
+
+REFUSED_OPTIONS = [
+    ("max_tokens", "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."),
+    ("temperature", "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default is."),
+    ("response_format", "This model does not support response_format json_schema"),
+    ("response_format", "Invalid schema for response_format 'answer': schema must be of type object"),
+]
+
+
+@pytest.mark.parametrize(("option", "message"), REFUSED_OPTIONS)
+def test_an_option_that_is_not_taken_is_left_out_from_then_on(held: Held, option: str, message: str):
+    """Busy at once, so that the next try is one that is counted; what it meant is said otherwise."""
+    asked = {"temperature": 0.5, "schema": SCHEMA, "max_tokens": 77}
+    with pytest.raises(SubLMBusy, match=option) as raised:
+        held.ask(Answer(status=400, message=message), **asked)
+    assert raised.value.after_seconds == 0.0
+    for _ in range(2):
+        held.ask(**asked)
+        assert option not in held.body
+        if option == "max_tokens":
+            assert held.body["max_completion_tokens"] == 77
+        if option == "response_format":
+            assert SCHEMA in held.body["messages"][0]["content"]
+    assert len(held.endpoint.requests) == 3
+
+
+def test_a_schema_that_is_not_taken_leaves_others_in_force(held: Held):
+    """An endpoint that takes schemas may refuse one of them."""
+    with pytest.raises(SubLMBusy):
+        held.ask(Answer(status=400, message="Invalid schema for response_format"), schema='{"type": "integer"}')
+    held.ask(schema=SCHEMA)
+    assert "response_format" in held.body
+    held.ask(schema=SCHEMA, model="another")
+    assert "response_format" in held.body
+
+
+def test_a_complaint_of_something_else_is_final(held: Held):
+    """400 as such is not worth another try."""
+    for message in ("max_tokens is too large: 99999", "context_length_exceeded", "scripted"):
+        with pytest.raises(SubLMRefused, match="400"):
+            held.ask(Answer(status=400, message=message), temperature=0.5)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "cure"),
+    [
+        (401, "", SubLMRefused, "set OPENAI_API_KEY"), (403, "", SubLMRefused, "set OPENAI_API_KEY"),
+        (404, "", SubLMRefused, "mend sub_model"), (402, "", SubLMRefused, "add credit"),
+        (429, "insufficient_quota", SubLMRefused, "add credit"), (413, "", SubLMRefused, "413"),
+        (408, "", SubLMBusy, "408"), (429, "", SubLMBusy, "429"), (500, "", SubLMBusy, "500"),
+        (502, "", SubLMBusy, "502"), (529, "", SubLMBusy, "529"), (301, "", SubLMRefused, "301"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_endpoint_the_cause_and_the_cure(held: Held, status: int, code: str, kind: type, cure: str):
+    """And never the key, though the endpoint repeats it."""
+    with pytest.raises(kind, match=cure) as raised:
+        held.ask(Answer(status=status, code=code, message=f"no good: {KEY}"))
+    assert held.endpoint.url in str(raised.value)
+    assert KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (Answer(status=429), None),
+        (Answer(status=429, retry_after="7"), 7.0),
+        (Answer(status=503, retry_after="0.5"), 0.5),
+        (Answer(status=429, retry_after="9", retry_after_ms="250"), 0.25),
+        (Answer(status=429, retry_after="-3"), 0.0),
+        (Answer(status=429, retry_after="soon"), None),
+        (Answer(status=429, retry_after=formatdate(time() + 3_600, usegmt=True)), 3_600.0),
+        (Answer(status=429, retry_after=formatdate(time() - 3_600, usegmt=True)), 0.0),
+    ],
+)
+def test_when_to_come_again_is_read_in_every_form(held: Held, answer: Answer, seconds: float | None):
+    """Milliseconds, seconds, or a date."""
+    with pytest.raises(SubLMBusy) as raised:
+        held.ask(answer)
+    assert raised.value.after_seconds == (seconds if seconds is None else pytest.approx(seconds, abs=60.0))
+
+
+@pytest.mark.parametrize("fault", [Fault.GARBAGE, Fault.LIST, Fault.NO_CHOICES, Fault.NULL, Fault.EMPTY, Fault.ODD])
+def test_what_is_no_completion_is_busy(held: Held, fault: Fault):
+    """Never an answer, never a crash."""
+    with pytest.raises(SubLMBusy, match="without a choice"):
+        held.ask(Answer(fault=fault))
+    assert held.ask().text == "echo: hello"
+
+
+@pytest.mark.parametrize(
+    ("fault", "may_be_charged"),
+    [(Fault.DEAD, False), (Fault.HEADERS, True), (Fault.HALF, True)],
+)
+def test_a_lost_connection_says_whether_it_may_be_charged(held: Held, fault: Fault, may_be_charged: bool):
+    """Where any of the answer came, it was made."""
+    with pytest.raises(SubLMBusy) as raised:
+        held.ask(Answer(fault=fault))
+    assert raised.value.may_be_charged is may_be_charged
+
+
+def test_a_refusal_is_no_text(held: Held):
+    """The model's own, or the filter's."""
+    assert held.ask(Answer(text="-", refusal="I cannot")).refusal == "I cannot"
+    assert held.ask(Answer(text="-", finish="content_filter")).refusal == "content_filter"
+
+
+def test_dollars_are_the_endpoints_own_where_it_names_them(held: Held):
+    """As OpenRouter does; what cannot be is not believed."""
+    usage = {"prompt_tokens": 5, "completion_tokens": 2}
+    assert held.ask(Answer(usage={**usage, "cost": 0.00125})).usd == 0.00125
+    assert held.ask(Answer(usage={**usage, "cost": 0})).usd == 0
+    for cost in (-1, "much", True, 1e30, None):
+        assert held.ask(Answer(usage={**usage, "cost": cost})).usd is None
+    assert held.ask(Answer(usage={"prompt_tokens": 1 << 60, "completion_tokens": True})).usage.is_estimate
+
+
+def test_connections_are_kept(held: Held):
+    """One for all that is asked one after the other."""
+    for _ in range(20):
+        held.ask()
+    assert held.endpoint.connections == 1
+
+
+def test_a_connection_the_server_closed_is_not_used_again(held: Held):
+    """A new one is made; at worst a request finds it dead and says so."""
+    lost: list[SubLMBusy] = []
+    for _ in range(20):
+        try:
+            held.ask(Answer(close=True))
+        except SubLMBusy as error:
+            lost.append(error)
+    assert len(lost) <= 10
+    assert not any(error.may_be_charged for error in lost)
+
+
+def test_large_prompts_and_answers_come_whole(held: Held):
+    """Larger than any buffer."""
+    text = "\u00e4" * 2_000_000
+    assert held.ask(Answer(text=text), prompt=text).text == text
+    assert held.endpoint.requests[-1].prompt == text
+
+
+def test_closed_meanwhile_it_is_cancelled(is_plain: bool):
+    """What is under way, and what comes after."""
+    with running_endpoint(lambda _seen: Answer(fault=Fault.HANG)) as endpoint:
+        backend = OpenAIEndpoint(base_url=endpoint.url, key="", model="m", is_plain=is_plain)
+        stop = Stop(seconds=30)
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(backend.complete, Request(prompt="hello"), stop)
+            endpoint.wait_for(lambda seen: len(seen.requests) == 1)
+            backend.close()
+            if is_plain:
+                stop.now()
+            with pytest.raises(Cancelled):
+                asking.result(20)
+        with pytest.raises(Cancelled, match="closed"):
+            backend.complete(Request(prompt="hello"), Stop())
+
+
+def test_a_cancel_ends_many_at_once_and_leaves_no_thread(is_plain: bool):
+    """All that hang, by one word."""
+    with running_endpoint(lambda _seen: Answer(fault=Fault.HANG)) as endpoint:
+        before = threading.active_count()
+        backend = OpenAIEndpoint(base_url=endpoint.url, key="", model="m", is_plain=is_plain)
+        stop = Stop()
+        with ThreadPoolExecutor(16) as pool:
+            asking = [pool.submit(backend.complete, Request(prompt=str(number)), stop) for number in range(16)]
+            endpoint.wait_for(lambda seen: len(seen.requests) == 16)
+            stop.now()
+            for one in asking:
+                with pytest.raises(Cancelled):
+                    one.result(20)
+        backend.close()
+        assert threading.active_count() == before
+        endpoint.wait_for(lambda seen: seen.under_way == 0)
+        assert len(endpoint.requests) == 16
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("http://127.0.0.1:8080/v1", PlainSender), ("http://localhost:11434/v1", PlainSender),
+        ("http://[::1]:8080/v1", PlainSender), ("http://192.168.1.20:8000/v1", PlainSender),
+        ("http://127.0.0.1/v1", PlainSender), ("https://127.0.0.1:8080/v1", PackageSender),
+        ("http://example.com/v1", PackageSender), ("http://8.8.8.8/v1", PackageSender),
+        ("http://me:secret@127.0.0.1:8080/v1", PackageSender), (OPENAI_URL, PackageSender),
+    ],
+)  # fmt: skip
+def test_only_a_server_nearby_is_asked_without_the_package(monkeypatch: pytest.MonkeyPatch, url: str, kind: type):
+    """It needs no TLS, no name looked up, and no proxy."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert type(OpenAIEndpoint(base_url=url, key="", model="m")._sender) is kind
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    assert type(OpenAIEndpoint(base_url=url, key="", model="m")._sender) is PackageSender
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "127.0.0.1:80", "ftp://x/v1", "http://", "http://x:99999", "http://x:0", "http://x y/v1", "http://\u00e4/v1"],
+)
+def test_an_address_that_is_none_says_so(url: str):
+    """With its value and the cure."""
+    with pytest.raises(SubLMUnavailable, match="set OPENAI_BASE_URL"):
+        OpenAIEndpoint(base_url=url, key="", model="m")
+
+
+def test_the_name_holds_no_login():
+    """It stands in the Ledger."""
+    assert (
+        OpenAIEndpoint(base_url="http://me:secret@127.0.0.1/v1/", key="", model="m").name
+        == "openai http://127.0.0.1/v1"
+    )
+
+
+def test_openai_itself_is_given_the_newer_name_of_the_limit():
+    """Its newer models refuse the older one."""
+    body = OpenAIEndpoint(base_url=OPENAI_URL, key="k", model="m")._body(Request(prompt="p", max_tokens=5))
+    assert body["max_completion_tokens"] == 5
+    assert "max_tokens" not in body
+
+
+def test_warming_up_sends_nothing(held: Held):
+    """And the first question comes right after."""
+    held.backend.warm()
+    assert held.ask().text == "echo: hello"
+    assert len(held.endpoint.requests) == 1
