@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rlm_mcp.costs import Limits
-from rlm_mcp.errors import UsageError
+from rlm_mcp.errors import SubLMUnavailable, UsageError
 from rlm_mcp.recursion.asking import Asking
 from rlm_mcp.recursion.run import Engine, Run
 from rlm_mcp.recursion.scope import Scope
@@ -24,15 +24,18 @@ from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store import sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.ledger import Caps, StoreLedger
+from rlm_mcp.store.runs import new_id
 from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.choose import choose
 from rlm_mcp.sublm.lm import Stop
 from rlm_mcp.sublm.metered import Metered
+from rlm_mcp.sublm.openai_api import OpenAIEndpoint
 from rlm_mcp.verbs.ask import (
     AskAnswer,
     Estimate,
     ask,
+    by_search,
     documents_scope,
     estimate,
     files_scope,
@@ -74,6 +77,11 @@ class How:
     seconds: float | None = None
     depth: int | None = None
 
+    @property
+    def is_over_session(self) -> bool:
+        """Whether it is asked about the whole session."""
+        return not self.files and self.scope in {"", "session"}
+
 
 class Asker:
     """Asks for whoever works in this process. Nothing is asked, and no backend looked for, before it is told to."""
@@ -96,30 +104,36 @@ class Asker:
     def start(
         self, store: Store, session: SessionRow | None, question: str, how: How, *, parent: Stop | None = None
     ) -> Job:
-        """Begin to answer, in a thread.
+        """Begin to answer, in a thread; the time of the question counts from here.
 
         Args:
             parent: ends it too when it is told to.
 
         Raises:
-            SubLMUnavailable: there is nobody to ask.
+            SubLMUnavailable: there is nobody to ask, and search alone does not answer.
             QueryError, RefError, DocumentError: the question or its scope cannot be.
         """
-        parts = sessions.continued(store, session) if session is not None else []
-        scope = self._scope(store, session, parts, how)
         budget = Budget(self.limits(how))
         stop = Stop(seconds=budget.limits.seconds, parent=parent)
+        try:
+            backend = self.metered().backend
+        except SubLMUnavailable:
+            found = by_search(store, session, question) if how.is_over_session and session is not None else None
+            if found is None:
+                raise
+            return self._begun(Job(new_id(), question, budget=budget, stop=stop), lambda: found)
+        if isinstance(backend, OpenAIEndpoint):
+            backend.warm()
+        parts = sessions.continued(store, session) if session is not None else []
+        scope = self._scope(store, session, parts, how)
         engine = self._engine(parts, how)
         run = Run(engine, question, scope, budget=budget, stop=stop)
-        job = Job(run.id, question, budget=budget, stop=stop)
 
         def work() -> AskAnswer:
             with self._stores.lend() as own:
                 return ask(own, session, question, scope, engine, budget=budget, stop=stop, run=run)
 
-        self.jobs.add(job)
-        job.start(work)
-        return job
+        return self._begun(Job(run.id, question, budget=budget, stop=stop), work)
 
     def estimate(self, store: Store, session: SessionRow | None, question: str, how: How) -> Estimate:
         """What a question may cost at most; nobody is asked. Raises as :meth:`start` does."""
@@ -175,7 +189,11 @@ class Asker:
                 self._metered.backend.close()
 
     def asking(self, session_key: str, stop: Stop) -> Asking:
-        """Whom a Cell outside of any Run may ask."""
+        """Whom one Cell outside of any Run may ask, within the limits of one.
+
+        Raises:
+            SubLMUnavailable: there is nobody.
+        """
         settings = self._stores.settings
         return Asking(
             metered=self.metered(),
@@ -187,12 +205,17 @@ class Asker:
             width=settings.sub_width,
         )
 
+    def _begun(self, job: Job, work: Callable[[], AskAnswer]) -> Job:
+        self.jobs.add(job)
+        job.start(work)
+        return job
+
     def _scope(self, store: Store, session: SessionRow | None, parts: Sequence[ScopePart], how: How) -> Scope:
         if how.files:
             return files_scope(store, how.files)
         if session is None:
             raise UsageError("there is nothing to ask about: name a session, or files")
-        if how.scope in ("", "session"):
+        if how.is_over_session:
             return session_scope(store, parts)
         return documents_scope(store, session) if how.scope == "docs" else refs_scope(store, session, how.scope.split())
 

@@ -13,20 +13,26 @@ import click
 from rlm_mcp.asker import Asker, How
 from rlm_mcp.cli.options import Which, as_json, find, print_json, which_session
 from rlm_mcp.cli.view import show
-from rlm_mcp.recursion.run import OK
+from rlm_mcp.costs import Spent
+from rlm_mcp.errors import RlmError, StoreError, UsageError
+from rlm_mcp.recursion.run import OK, ended_by
 from rlm_mcp.server.asking_text import answer_text, estimate_text, spent_text
 from rlm_mcp.store import ledger, runs
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.log import stamp
 from rlm_mcp.store.runs import RunRow, StepRow
 from rlm_mcp.text import one_line
-from rlm_mcp.verbs.ask import AskAnswer
+from rlm_mcp.verbs.ask import AskAnswer, Estimate
 from rlm_mcp.verbs.jobs import Job
 from rlm_mcp.wiring import wire
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
+_EXIT_FAILED = 1
+_WRONG = "usage"
+_EXIT_CODES = {OK: 0, _WRONG: 2, "cancelled": 130}
+_LEAST_SECONDS = 0.1
 _LOOK_SECONDS = 0.2
 _CANCEL_SECONDS = 10.0
 _LINE_CHARS = 160
@@ -66,25 +72,29 @@ def ask_command(which: Which, question: str, estimate: bool, as_json: bool, **ho
       rlm-mcp ask -q "What did we decide about caching?" --transcript FILE --json
 
     Needs somebody to ask: OPENAI_API_KEY or OPENAI_BASE_URL, or a `claude` or `codex` that is logged in. Exit codes:
-    0 answered, 1 not answered.
+    0 answered, 1 not answered, 2 the call itself is wrong, 130 interrupted.
     """
-    asked = How(**how)
-    with wire() as stores, Asker(stores) as asker, stores.lend() as store:
-        session = find(store, which) if which.is_named or not asked.files else None
-        if estimate:
-            planned = asker.estimate(store, session, question, asked)
-            if as_json:
-                print_json(dataclasses.asdict(planned))
+    asked = _since_start(How(**how))
+    try:
+        with wire() as stores, Asker(stores) as asker, stores.lend() as store:
+            session = find(store, which) if which.is_named or not asked.files else None
+            found: AskAnswer | Estimate
+            if estimate:
+                found = asker.estimate(store, session, question, asked)
             else:
-                show(estimate_text(planned))
-            return
-        found = _waited(asker.start(store, session, question, asked), as_json=as_json)
+                found = _waited(asker.start(store, session, question, asked), as_json=as_json)
+    except RlmError as error:
+        if not as_json:
+            raise
+        found = AskAnswer(answer="", status=_status_of(error), way="", spent=Spent(), error=error)
+    if isinstance(found, Estimate):
+        _print_estimate(found, as_json=as_json)
+        return
     if as_json:
         print_json(found.record())
     else:
         show(answer_text(found))
-    if found.status != OK:
-        click.get_current_context().exit(1)
+    click.get_current_context().exit(_EXIT_CODES.get(found.status, _EXIT_FAILED))
 
 
 @click.command("runs")
@@ -136,6 +146,27 @@ def run_command(run_id: str, steps: bool, as_json: bool) -> None:
             _show_live(store, top, steps)
         else:
             show("\n".join(_tree_lines(store, top, steps)))
+
+
+def _print_estimate(planned: Estimate, *, as_json: bool) -> None:
+    if as_json:
+        print_json(dataclasses.asdict(planned))
+    else:
+        show(estimate_text(planned))
+
+
+def _since_start(asked: How) -> How:
+    """What was spent of the time until now counts too: who gives it looks at a clock on the wall."""
+    if asked.seconds is None:
+        return asked
+    return dataclasses.replace(asked, seconds=max(_LEAST_SECONDS, round(asked.seconds - time.process_time(), 2)))
+
+
+def _status_of(error: RlmError) -> str:
+    """Of a question that could not even begin."""
+    if isinstance(error, UsageError):
+        return _WRONG
+    return "store" if isinstance(error, StoreError) else ended_by(error)
 
 
 def _waited(job: Job, *, as_json: bool) -> AskAnswer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import tokenize
+from contextlib import closing
 
 import click
 
@@ -12,6 +13,7 @@ from rlm_mcp.cli.options import Which, as_json, find, print_json, which_session
 from rlm_mcp.cli.prompt import converse
 from rlm_mcp.cli.running import Runner, is_done, show_answer
 from rlm_mcp.errors import UsageError
+from rlm_mcp.server.late import LateAsker
 from rlm_mcp.verbs.repl import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS
 from rlm_mcp.wiring import Repls, Stores, wire
 
@@ -50,7 +52,7 @@ def repl_command(  # one for each option
 
     The session is a variable, not text to read: session, repo, docs and context are there, and what you assign stays,
     for you and for the model, which has the same variables in its tool of this name. Code runs in a jail: no network,
-    no processes, no writing.
+    no processes, no writing; llm_query, llm_query_batched and llm_map ask other models.
 
     Without code, at a terminal, a prompt opens (%help tells more). Each -c, a FILE, or standard input is one cell; its
     last expression is shown. Several -c run in order up to the first that fails. Exit codes: 0 done, 1 the cell failed
@@ -74,7 +76,8 @@ def repl_command(  # one for each option
         Stores(wired.paths, settings) as stores,
         stores.lend() as store,
         Repls(stores, has_spare=False) as repls,
-        Runner(store, repls, find(store, which), timeout_seconds=patience) as runner,
+        closing(LateAsker(stores)) as asker,
+        Runner(store, repls, asker, find(store, which), timeout_seconds=patience) as runner,
     ):
         if cells is None:
             converse(runner, wired.paths.repl_history, repls.ready(runner.session))

@@ -16,9 +16,11 @@ import click
 
 from rlm_mcp.cli.options import Which, find
 from rlm_mcp.cli.view import show_aside, show_output
+from rlm_mcp.server.late import LateAsker
 from rlm_mcp.store.cells import CellStatus
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.sublm.lm import Stop
 from rlm_mcp.verbs.repl_answer import ReplAnswer
 from rlm_mcp.wiring import Repls
 
@@ -32,11 +34,14 @@ _EXIT_INTERRUPTED = 130
 class Runner:
     """Runs Cells of one Session, one at a time."""
 
-    def __init__(self, store: Store, repls: Repls, session: SessionRow, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, store: Store, repls: Repls, asker: LateAsker, session: SessionRow, *, timeout_seconds: float
+    ) -> None:
         self.store = store
         self.session = session
         self.timeout_seconds = timeout_seconds
         self._repls = repls
+        self._asker = asker
         self._thread = ThreadPoolExecutor(1, "rlm-mcp cell")
         self._told: list[float] = []
         """When Ctrl-C was pressed while the Cell ran."""
@@ -53,19 +58,27 @@ class Runner:
         """Run a Cell, in a thread so that an interrupt never tears the talk with its process; raises as the verb."""
         with self._interrupts():
             self.session = find(self.store, Which(transcript=None, session=self.session.key, repo=None))
+            stop = Stop(seconds=self.timeout_seconds)
             running = self._thread.submit(
-                self._repls.run, self.store, self.session, code, timeout_seconds=self.timeout_seconds, owner=self
+                self._repls.run,
+                self.store,
+                self.session,
+                code,
+                timeout_seconds=self.timeout_seconds,
+                owner=self,
+                more=self._asker.cell_bindings(self.session, stop),
             )
-            self._await(running)
+            self._await(running, stop)
             if self._told and sys.stderr.isatty():
                 click.echo(err=True)  # behind the terminal's own ^C
             return running.result()
 
-    def _await(self, running: Future[ReplAnswer]) -> None:
+    def _await(self, running: Future[ReplAnswer], asking: Stop) -> None:
         is_said = False
         while not wait((running,), timeout=_LOOK_SECONDS).done:
             if self._told:
                 self._repls.interrupt(self)  # again: it may have begun since
+                asking.now()
             if len(self._told) > 1 and self._told[-1] - self._told[0] > _LEAVE_SECONDS:
                 self._leave()
             if self._told and not is_said and time.monotonic() - self._told[0] > _LEAVE_SECONDS:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from rlm_mcp.errors import UsageError
 from rlm_mcp.sandbox.repl import Binding, Handed, called
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store.database import Store
@@ -16,8 +17,10 @@ from rlm_mcp.wiring import Stores
 
 if TYPE_CHECKING:
     from rlm_mcp.asker import Asker
+    from rlm_mcp.recursion.asking import Asking
 
 _ASKED_IN_CELLS = ("llm_query", "llm_map")
+_ASKED_IN_RUNS = ("rlm_query", "give")
 
 
 class LateAsker:
@@ -53,8 +56,12 @@ class LateAsker:
         return job_text(self.get().act(job_id, action))
 
     def cell_bindings(self, session: SessionRow, stop: Stop) -> Mapping[str, Binding]:
-        """``llm_query`` and its kind for a Cell outside of any Run."""
-        return {name: partial(self._ask, name, session, stop) for name in _ASKED_IN_CELLS}
+        """``llm_query`` and its kind for one Cell outside of any Run."""
+        cell = _Cell(self.get, session.key, stop)
+        return {
+            **{name: partial(cell.ask, name) for name in _ASKED_IN_CELLS},
+            **dict.fromkeys(_ASKED_IN_RUNS, _not_in_a_run),
+        }
 
     def close(self) -> None:
         """Close it, if it was made."""
@@ -62,5 +69,22 @@ class LateAsker:
             if self._asker is not None:
                 self._asker.close()
 
-    def _ask(self, name: str, session: SessionRow, stop: Stop, **arguments: Any) -> JSON | Handed:
-        return called(self.get().asking(session.key, stop).bindings(), name, arguments)
+
+class _Cell:
+    """Whom one Cell asks, within one budget; looked for when it asks first."""
+
+    def __init__(self, asker: Callable[[], Asker], session_key: str, stop: Stop) -> None:
+        self._asker = asker
+        self._session_key = session_key
+        self._stop = stop
+        self._asking: Asking | None = None
+
+    def ask(self, name: str, **arguments: Any) -> JSON | Handed:
+        """What the host function of that name says; a Cell calls one at a time."""
+        if self._asking is None:
+            self._asking = self._asker().asking(self._session_key, self._stop)
+        return called(self._asking.bindings(), name, arguments)
+
+
+def _not_in_a_run(**_arguments: Any) -> NoReturn:
+    raise UsageError("there is no run here to ask another; use llm_query, or ask (the tool, or 'rlm-mcp ask')")

@@ -182,7 +182,7 @@ def ask(  # noqa: PLR0913  # what a question needs
     if not question.strip():
         raise QueryError("the question is empty; ask something")
     if session is not None and scope.texts is None:
-        found = _by_search(store, session, question)
+        found = by_search(store, session, question)
         if found is not None:
             return found
     at_once = _in_one_call(question, scope, engine, budget, stop)
@@ -228,8 +228,8 @@ def _atomic_request(question: str, scope: Scope, engine: Engine) -> Request:
     )
 
 
-def _by_search(store: Store, session: SessionRow, question: str) -> AskAnswer | None:
-    """The answer of search, where the question is a typed one and nothing else."""
+def by_search(store: Store, session: SessionRow, question: str) -> AskAnswer | None:
+    """The answer of search, where the question is a typed one and nothing else; None where it is not, or is not found."""
     if not understand(question).is_plain_question:
         return None
     found = search(store, session, question, max_tokens=_SEARCH_TOKENS)
