@@ -39,10 +39,11 @@ class Notes:
     run: str
     lend: Callable[[], AbstractContextManager[Store]]
 
-    def begin(self, row: RunRow) -> None:
-        """It begins."""
+    def begin(self, row: RunRow) -> int:
+        """It begins; how many before it asked the same in vain."""
         with self.lend() as store, store.writing():
             runs.begin(store, row)
+            return 0 if row.parent else runs.in_vain(store, row)
 
     def step(self, number: int, said: str, *, code: str, told: str, outcome: Outcome | None = None) -> None:
         """The root said this, and was told that; the whole output is kept where ``told`` has it cut."""

@@ -113,10 +113,10 @@ class Run:
 
     def to_the_end(self) -> RunAnswer:
         """Run, note every step, and say how it ended. Raises nothing but a ``StoreError``."""
-        self._notes.begin(self._row())
+        in_vain = self._notes.begin(self._row())
         try:
             with self._own_repl() as repl:
-                found = self._run(repl)
+                found = self._run(repl, in_vain)
         except StoreError:
             raise
         except RlmError as error:
@@ -134,9 +134,11 @@ class Run:
         finally:
             repl.close()
 
-    def _run(self, repl: RunRepl) -> RunAnswer:
+    def _run(self, repl: RunRepl, in_vain: int) -> RunAnswer:
         history: list[tuple[str, str]] = []
         told = f"{self._question}\n\n{self._scope.told(self._engine.session)}"
+        if in_vain:  # or all would be answered from the cache, and end as it did
+            told += f"\n{prompt_text('again').format(number=in_vain + 1)}"
         without_code = sent_back = 0
         for number in range(1, self._engine.max_steps + 1):
             prompt = f"{told}\n{self._budget_line()}"
@@ -236,7 +238,8 @@ class Run:
             words.append(f"({outcome.lost_bytes:,} bytes more were printed and not kept)")
         if outcome.ending is None:
             words.append(f"(the REPL was ended: {outcome.why}; its variables are gone)")
-        return "\n".join(word for word in (*words, refusal) if word) or ("" if outcome.final is not None else "(no output)")
+        told = "\n".join(word for word in (*words, refusal) if word)
+        return told or ("" if outcome.final is not None else "(no output)")
 
     def _budget_line(self) -> str:
         top = self.tree.budget

@@ -19,6 +19,8 @@ from rlm_mcp.store.database import Store
 RUNNING = "running"
 LOST = "lost"
 """Its process is gone and left no end."""
+IN_VAIN = ("steps", "no_code", "unread")
+"""Ends that a root came to by itself: asked the same way again, it would come to them again."""
 _CLOCK_SECONDS = 2.0
 """Two ways to tell one moment lie no further apart."""
 _START_WORD = 19
@@ -171,6 +173,16 @@ def latest(store: Store, *, session_key: str = "", limit: int = 20) -> list[RunR
         f"SELECT * FROM run WHERE parent = '' {where} ORDER BY started DESC LIMIT ?", (*values, limit)
     )
     return [_run(row) for row in rows.fetchall()]
+
+
+def in_vain(store: Store, run: RunRow) -> int:
+    """How many Runs before this one asked the same of the same and came to nothing by their root's own doing."""
+    row = store.connection.execute(
+        "SELECT count(*) AS count FROM run WHERE session_key = ? AND question = ? AND scope = ? AND parent = '' "
+        f"AND started < ? AND status IN ({', '.join('?' * len(IN_VAIN))})",
+        (run.session_key, run.question, run.scope, run.started, *IN_VAIN),
+    ).fetchone()
+    return int(row["count"])
 
 
 def tree(store: Store, root: str) -> list[RunRow]:

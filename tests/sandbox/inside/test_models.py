@@ -77,21 +77,27 @@ def test_a_query_gives_text_and_a_failure_is_an_exception(rig: Rig) -> None:
     )
 
 
-_USES = [
-    "str(failed)", "repr(failed)", "f'{failed}'", "f'{failed!r}'", "f'{failed:>10}'", "'%s' % failed", "'{}'.format(failed)",
-    "', '.join(map(str, bad))", "', '.join(bad)", "'a' + failed", "failed + 'a'", "failed * 2", "failed % 1", "'a' in failed",
-    "failed in 'abc'", "len(failed)", "failed[0]", "failed[1:]", "list(failed)", "[*failed]", "json.dumps(failed)",
-    "json.dumps(bad)", "json.dumps([failed], default=str)", "re.search('a', failed)", "failed == 'a'", "failed != 'a'",
-    "failed < 'a'", "'a' >= failed", "sorted(bad)", "'b' in [failed, 'b']", "[failed, 'b'].index('b')", "bool(failed)",
-    "failed or 'x'", "not failed", "[x for x in bad if x]", "print(failed)", "print(*bad)", "print(bad)", "str(bad)",
-    "f'{bad}'", "repr([failed])", "str({'a': failed})", "{failed: 1}", "{failed}", "failed.upper()", "failed.strip",
-    "failed.anything", "int(failed)", "float(failed)", "bytes(failed)", "hash(failed)", "failed()", "open(failed)",
-    "max(bad)", "sum(bad, '')", "failed.encode()", "reversed(failed)", "next(iter(failed))", "a, b = failed", "bad",
-    "llm_query(failed)", "llm_query_batched(bad)", "llm_map(bad, '{item}')", "llm_map([{'k': failed}], '{item}')",
-    "rlm_query(failed)", "rlm_query('q', failed)", "rlm_query('q', bad)", "FINAL(failed)", "FINAL(bad)",
-    "FINAL({'x': [failed]})", "FINAL('a', quotes=[failed])", "FINAL(f'the answer is {bad}')", "show(failed)", "show(bad)",
-    "failed.split(',')", "'x'.replace('x', failed)", "'a'.startswith(failed)", "set(bad)", "dict.fromkeys(bad)",
-]  # fmt: skip
+_USES = (
+    """
+str(failed) ; repr(failed) ; f'{failed}' ; f'{failed!r}' ; f'{failed:>10}' ; '%s' % failed
+'{}'.format(failed) ; ', '.join(map(str, bad)) ; ', '.join(bad) ; 'a' + failed ; failed + 'a'
+failed * 2 ; failed % 1 ; 'a' in failed ; failed in 'abc' ; len(failed) ; failed[0] ; failed[1:]
+list(failed) ; [*failed] ; json.dumps(failed) ; json.dumps(bad) ; json.dumps([failed], default=str)
+re.search('a', failed) ; failed == 'a' ; failed != 'a' ; failed < 'a' ; 'a' >= failed ; sorted(bad)
+'b' in [failed, 'b'] ; [failed, 'b'].index('b') ; bool(failed) ; failed or 'x' ; not failed
+[x for x in bad if x] ; print(failed) ; print(*bad) ; print(bad) ; str(bad) ; f'{bad}'
+repr([failed]) ; str({'a': failed}) ; {failed: 1} ; {failed} ; failed.upper() ; failed.strip
+failed.anything ; int(failed) ; float(failed) ; bytes(failed) ; hash(failed) ; failed() ; open(failed)
+max(bad) ; sum(bad, '') ; failed.encode() ; reversed(failed) ; next(iter(failed)) ; a, b = failed
+bad ; llm_query(failed) ; llm_query_batched(bad) ; llm_map(bad, '{item}')
+llm_map([{'k': failed}], '{item}') ; rlm_query(failed) ; rlm_query('q', failed) ; rlm_query('q', bad)
+FINAL(failed) ; FINAL(bad) ; FINAL({'x': [failed]}) ; FINAL('a', quotes=[failed])
+FINAL(f'the answer is {bad}') ; show(failed) ; show(bad) ; failed.split(',')
+'x'.replace('x', failed) ; 'a'.startswith(failed) ; set(bad) ; dict.fromkeys(bad)
+""".replace("\n", " ; ")
+    .strip(" ;")
+    .split(" ; ")
+)
 
 
 @pytest.mark.parametrize("use", _USES)
@@ -204,7 +210,8 @@ def test_a_child_is_asked_with_its_context(rig: Rig, host: Host) -> None:
     assert host.frames[-1]["asked"] == [{"question": "why?", "context": "because"}]
     rig.run("class D:\n    text = 'a document'")
     rig.shown(
-        "b = rlm_query_batched(['q', ('q', D()), {'question': 'q', 'context': [D(), 'x']}, ('q', ('y',))])\nprint(len(b))"
+        "b = rlm_query_batched(['q', ('q', D()), {'question': 'q', 'context': [D(), 'x']}, ('q', ('y',))])\n"
+        "print(len(b))"
     )
     assert [row["context"] for row in host.frames[-1]["asked"]] == [None, "a document", ["a document", "x"], ["y"]]
     assert rig.shown("rlm_query_batched([])") == "[]"
