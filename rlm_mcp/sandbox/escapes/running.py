@@ -138,7 +138,8 @@ class Suite:
 
     def _ask(self, repl: Repl, code: str, timeout_seconds: float = _ANSWER_SECONDS) -> Outcome:
         self._number += 1
-        return repl.run(Cell(number=self._number, code=code, timeout_seconds=timeout_seconds, session={}), {})
+        cell = Cell(number=self._number, code=code, timeout_seconds=timeout_seconds, session={})
+        return repl.run(cell, {"looked": lambda: None})  # asked where the repository's root is named
 
     def _end(self) -> None:
         if self._subject is not None:
