@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from rlm_mcp import process
 from rlm_mcp.config import Paths
@@ -33,9 +34,9 @@ def main() -> None:
 
     collect = process._collect
 
-    def collect_after_a_step(child: subprocess.Popen[bytes], deadline: float, max_bytes: int) -> process.Ended:
+    def collect_after_a_step(child: subprocess.Popen[bytes], *limits: Any) -> process.Ended:
         step("subprocess.Popen", ())
-        return collect(child, deadline, max_bytes)
+        return collect(child, *limits)
 
     process._collect = collect_after_a_step
     sys.addaudithook(step)
