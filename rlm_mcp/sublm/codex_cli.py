@@ -166,7 +166,7 @@ def _reply(request: Request, model: str, ended: Ended) -> Reply:
         SubLMError: there is none.
     """
     texts: list[str] = []
-    usage: Mapping[str, Any] = {}
+    usage: Mapping[str, Any] | None = None
     failure = ""
     for event in json_lines(ended.output):
         item = event.get("item")
@@ -181,6 +181,8 @@ def _reply(request: Request, model: str, ended: Ended) -> Reply:
                 continue
     if failure or ended.exit_code:
         raise _error(model, failure or ended.complaint.decode("utf-8", "replace")[-_SAID_CHARS:])
+    if usage is None:
+        raise SubLMBusy("'codex' ended without a result", may_be_charged=True)
     text = "\n".join(texts)
     return Reply(text=text, usage=_usage(usage, request, text), model=model)
 
