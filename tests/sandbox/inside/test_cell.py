@@ -335,6 +335,14 @@ def test_the_latest_variables_are_told_of_very_many(rig):
         "import json; json.dumps = json.loads = None",
         "import time; time.sleep = time.monotonic = None",
         "import os; os.pwrite = None",
+        "session._host.runner.run = lambda *given: 1 / 0",
+        "type(session._host.runner).limited = type(session._host.runner)._done = None",
+        "session._host._end = session._host.runner.output = None",
+        "import sys; sys.modules['signal'] = sys.modules['rlm_mcp.sandbox.inside.cell'] = None",
+        "import sys; wire = sys.modules['rlm_mcp.sandbox.wire']; wire.send = wire.receive = wire.framed = None",
+        "import sys; sys.modules['rlm_mcp.sandbox.inside.telling'].__dict__.clear()",
+        "session._host.runner._on_signal = lambda *given: None",
+        "import gc; [one.clear() for one in gc.get_objects() if type(one) is dict and one is not globals()]",
     ],
 )
 def test_what_a_cell_does_to_its_interpreter_does_not_outlive_its_process(rig, code):

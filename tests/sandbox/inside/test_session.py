@@ -134,7 +134,7 @@ def test_grep_is_narrowed_by_kind_flags_and_limit(recorded):
     assert _json(
         rig, "(lambda c: c.grep(__import__('re').compile('PRICE', 2))[0].ref == c.grep('(?i)price')[0].ref)(session)"
     )
-    assert rig.fails("session.grep('(')").startswith(("error", "re.error", "PatternError"))
+    assert rig.fails("session.grep('(')").split(":")[0] in ("error", "re.error", "re.PatternError")
 
 
 @pytest.mark.parametrize("which", ["written", "recorded"])
