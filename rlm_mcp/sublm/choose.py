@@ -11,6 +11,7 @@ from rlm_mcp.errors import SubLMUnavailable
 from rlm_mcp.sublm.claude_cli import ClaudeProgram
 from rlm_mcp.sublm.client_program import SUBCALL
 from rlm_mcp.sublm.codex_cli import CodexProgram
+from rlm_mcp.sublm.lent import LentModel
 from rlm_mcp.sublm.lm import SubLM
 from rlm_mcp.sublm.openai_api import OPENAI_URL, OpenAIEndpoint
 
@@ -20,11 +21,14 @@ _CURES = (
 )
 
 
-def choose(settings: Settings, environ: Mapping[str, str]) -> SubLM:
+def choose(settings: Settings, environ: Mapping[str, str], lent: LentModel | None = None) -> SubLM:
     """The backend to ask; its ``name`` says which. Sends nothing and starts nothing.
 
-    The first of these: the one that is set; an endpoint, where its address or a key is there; the client program that
-    we run in; the other one.
+    The first of these: the one that is set; an endpoint, where its address is there; the model of the client that we
+    run in, where its mod lends it; an endpoint, where a key is there; the client program that we run in; the other one.
+
+    Args:
+        lent: where the mod may come to. It is waited for, a little.
 
     Raises:
         SubLMUnavailable: there is none, or the one that is set cannot be used; the message says what to do.
@@ -36,7 +40,13 @@ def choose(settings: Settings, environ: Mapping[str, str]) -> SubLM:
         raise SubLMUnavailable("asking other models is switched off; set sub_backend to 'auto' to allow it")
     base_url = settings.sub_base_url or environ.get("OPENAI_BASE_URL", "")
     key = environ.get("OPENAI_API_KEY", "")
-    if wanted == "openai" or (wanted == "auto" and (base_url or key)):
+    if wanted == "openai" or (wanted == "auto" and base_url):
+        return _endpoint(settings, base_url, key)
+    if wanted in {"auto", "lent"} and lent is not None and lent.comes():
+        return lent
+    if wanted == "lent":
+        raise SubLMUnavailable(f"no client lends its model: only Claude Code does, to its own server; {_CURES}")
+    if wanted == "auto" and key:
         return _endpoint(settings, base_url, key)
     names = _clients(environ) if wanted == "auto" else (wanted,)
     for name in names:

@@ -74,6 +74,9 @@ class ClaudeProgram:
         """The client's own texts."""
         return _OVERHEAD_TOKENS
 
+    def warm(self) -> None:
+        """There is nothing to prepare."""
+
     def complete(self, request: Request, stop: Stop) -> Reply:
         """Ask; see the Protocol for what is raised."""
         if not request.prompt.strip():

@@ -12,6 +12,7 @@ import re
 import threading
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,10 @@ _NO_TOOLS: Mapping[str, object] = {
     "experimental_supported_tools": [], "shell_type": "disabled",
 }  # fmt: skip
 """Of a model in the catalogue: what would offer it tools. None: left out."""
-_OVERHEAD_TOKENS = 1_500
-"""Its own texts, and the user's AGENTS.md, which no flag leaves out."""
+_OVERHEAD_TOKENS = 1_000
+"""Its own texts; 250 were seen."""
 _SAID_CHARS = 300
+_LOOK_SECONDS = 30.0
 _LOGIN = re.compile(
     r"\b40[13]\b|not logged in|log ?in|missing environment variable|unauthorized|api key", re.IGNORECASE
 )
@@ -69,7 +71,9 @@ class CodexProgram:
     def __init__(self, binary: Path, environ: Mapping[str, str], *, model: str = "") -> None:
         """Nothing is started yet. ``model``: asked where a request names none."""
         self._program = ClientProgram(binary, environ)
-        self._settings = _settings(environ)
+        home = _home(environ)
+        self._settings = _settings(home)
+        self._rules_tokens = estimate_tokens(_read(home / "AGENTS.md"))
         self._model = model or str(self._settings.get("model") or DEFAULT_MODEL)
         self._lock = threading.Lock()
         self._catalogue: tuple[str, ...] | None = None
@@ -86,8 +90,12 @@ class CodexProgram:
 
     @property
     def overhead_tokens(self) -> int:
-        """The client's own texts."""
-        return _OVERHEAD_TOKENS
+        """The client's own texts, and the user's AGENTS.md, which no flag leaves out."""
+        return _OVERHEAD_TOKENS + self._rules_tokens
+
+    def warm(self) -> None:
+        """Begin to look at the models there are, in a thread; what fails is met again by the first question."""
+        threading.Thread(target=self._look, name="rlm-mcp codex models", daemon=True).start()
 
     def complete(self, request: Request, stop: Stop) -> Reply:
         """Ask; see the Protocol for what is raised."""
@@ -110,6 +118,10 @@ class CodexProgram:
         """Remove its folder."""
         self._program.close()
 
+    def _look(self) -> None:
+        with suppress(SubLMError):
+            self._without_tools(Stop(seconds=_LOOK_SECONDS))
+
     def _without_tools(self, stop: Stop) -> tuple[str, ...]:
         """The setting that names a catalogue of models without tools; none, where this Codex shows no catalogue."""
         with self._lock:
@@ -121,12 +133,23 @@ class CodexProgram:
             return self._catalogue
 
 
-def _settings(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The user's settings of Codex; none where there are none that can be read."""
-    home = environ.get("CODEX_HOME") or (f"{environ['HOME']}/.codex" if environ.get("HOME") else "")
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("CODEX_HOME") or f"{environ.get('HOME', '/nonexistent')}/.codex")
+
+
+def _read(path: Path) -> str:
+    """A text of the user's; '' where there is none that can be read."""
     try:
-        return tomllib.loads((Path(home) / "config.toml").read_text(encoding="utf-8")) if home else {}
+        return path.read_text(encoding="utf-8")
     except (OSError, ValueError):
+        return ""
+
+
+def _settings(home: Path) -> dict[str, Any]:
+    """The user's settings of Codex; none where there are none that can be read."""
+    try:
+        return tomllib.loads(_read(home / "config.toml"))
+    except tomllib.TOMLDecodeError:
         return {}
 
 

@@ -159,6 +159,9 @@ class SubLM(Protocol):
     def overhead_tokens(self) -> int:
         """What it adds to every prompt, at most."""
 
+    def warm(self) -> None:
+        """Begin with what takes long before the first request, without waiting for it. Sends nothing."""
+
     def complete(self, request: Request, stop: Stop) -> Reply:
         """Ask, in one request.
 

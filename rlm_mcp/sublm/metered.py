@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from random import SystemRandom
 from typing import Protocol
 
@@ -36,6 +36,8 @@ _LONGEST_WISH_SECONDS = 120.0
 _SAFETY = 1.15
 """Prompts are estimated; a reservation must not be smaller than what is counted in the end."""
 _MOST_SAFETY = 10.0
+_KEY_FIELDS = tuple(sorted(field.name for field in fields(Request)))
+"""What makes two questions different."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +185,7 @@ class Metered:
 
     def key(self, request: Request) -> str:
         """Of the question in the cache: backend, model, texts and parameters."""
-        named = json.dumps([self.backend.name, asdict(request)], sort_keys=True)
+        named = json.dumps([self.backend.name, *(getattr(request, name) for name in _KEY_FIELDS)])
         return hashlib.sha256(named.encode("ascii")).hexdigest()
 
     def _ready(self, request: Request) -> Request:

@@ -87,7 +87,7 @@ class OpenAIEndpoint:
         return _OVERHEAD_TOKENS
 
     def warm(self) -> None:
-        """Begin with what takes long before the first request, in a thread. Sends nothing."""
+        """Begin to import the package, where it is needed, in a thread. Sends nothing."""
         self._sender.warm()
 
     def complete(self, request: Request, stop: Stop) -> Reply:
@@ -142,7 +142,7 @@ class OpenAIEndpoint:
             said = _said(content) or repr(content[:_SAID_CHARS])
             raise SubLMBusy(self._clean(f"{self._shown_url!r} answered without a choice: {said}"))
         message = choice["message"]
-        text = _text(message.get("content"))
+        text = self._without_key(_text(message.get("content")))
         finish = choice.get("finish_reason")
         refusal = message.get("refusal") or ("content_filter" if finish == "content_filter" else "")
         assert isinstance(found, dict)
@@ -187,8 +187,10 @@ class OpenAIEndpoint:
 
     def _clean(self, said: str) -> str:
         """Without the key, which some endpoints repeat; one line."""
-        hidden = said.replace(self._key, "[key]") if len(self._key) > 3 else said
-        return " ".join(hidden.split())[:_SAID_CHARS]
+        return " ".join(self._without_key(said).split())[:_SAID_CHARS]
+
+    def _without_key(self, said: str) -> str:
+        return said.replace(self._key, "[key]") if len(self._key) > 3 else said
 
 
 def _address(base_url: str) -> SplitResult:

@@ -47,6 +47,9 @@ class Scripted:
         """It adds nothing."""
         return 0
 
+    def warm(self) -> None:
+        """There is nothing to prepare."""
+
     def complete(self, request: Request, stop: Stop) -> Reply:
         """The next answer, or the function's.
 

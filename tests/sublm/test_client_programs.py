@@ -185,6 +185,14 @@ def test_codex_is_given_the_users_provider_and_no_secret_of_it(tmp_path: Path):
     assert not any("hush" in one or "mcp_servers" in one or "notify" in one for one in given)
 
 
+def test_codex_says_what_the_users_rules_add_to_each_prompt(tmp_path: Path):
+    """Its AGENTS.md goes along, so it is reserved for."""
+    environ = {**ENVIRON, "CODEX_HOME": str(tmp_path)}
+    before = CodexProgram(Path("codex"), environ).overhead_tokens
+    (tmp_path / "AGENTS.md").write_text("rule " * 1_000)
+    assert CodexProgram(Path("codex"), environ).overhead_tokens >= before + 900
+
+
 @pytest.mark.client
 def test_the_real_claude_runs_nothing_of_the_users(tmp_path: Path, claude_binary: Path):
     """No hook, no MCP server, no memory, no transcript: a question is a question."""

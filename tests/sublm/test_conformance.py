@@ -67,6 +67,13 @@ def test_usage_counts_every_request_that_was_made(world: World):
     assert reply.usage.tokens_in == sum(seen.tokens_in for seen in world.seen())
 
 
+def test_warming_up_asks_nothing(world: World):
+    """And the first question is answered as any other."""
+    world.backend.warm()
+    assert world.seen() == []
+    assert ask(world, "[[text=warm]]").text == "warm"
+
+
 def test_one_request_is_sent_for_one_question(world: World):
     """No title, no check, no second try."""
     ask(world, "hello")
