@@ -21,7 +21,7 @@ from rlm_mcp.repo import git, shadow
 from rlm_mcp.repo.contained import is_contained
 from rlm_mcp.repo.git import Git, Repository
 from rlm_mcp.repo.shadow import Shadow
-from rlm_mcp.repo.tree import Kind, Tree, TreeLimits, resolved
+from rlm_mcp.repo.tree import Kind, Tree, TreeLimits, files, resolved
 
 _GITLINK = "160000"
 _MANY = 1_000
@@ -158,6 +158,7 @@ class _Taking:
                 changes.removed.append(path)
             if told.endswith("U") and path in changes.missed:  # unmerged, it would be no tree
                 changes.removed.append(path)
+        changes.removed += self._ignored_since()
         count = self.own.index_entries() - len(changes.removed)
         for path in self._new():
             self._consider(path, changes)
@@ -199,12 +200,23 @@ class _Taking:
             return self.tree.kinds
         return self.tree.kinds.keys() - set(self._run("ls-files", "-z").split("\0"))
 
+    def _ignored_since(self) -> list[str]:
+        """Files that were new once, and have been ignored since: not tracked by the user, so no part of the tree."""
+        if self.own.repository is None or not self.own.index.exists():
+            return []
+        told = self._run("ls-files", "-z", "--cached", "--ignored", *self._excludes(self.own.repository)).split("\0")
+        ignored = {path for path in told if path}
+        return sorted(ignored.difference(files(self.own.root).paths)) if ignored else []
+
+    def _excludes(self, repository: Repository) -> list[str]:
+        """Options that name what is ignored."""
+        own = repository.common_dir / "info" / "exclude"
+        return ["--exclude-standard", *([f"--exclude-from={own}"] if own.is_file() else [])]
+
     def _list_others(self, repository: Repository) -> bool:
         """Take in what git tells is new; whether none of it can be in the index already."""
-        excludes = repository.common_dir / "info" / "exclude"
-        also = [f"--exclude-from={excludes}"] if excludes.is_file() else []
         is_certain = True
-        for path in self._run("ls-files", "-z", "--others", "--exclude-standard", *also).split("\0"):
+        for path in self._run("ls-files", "-z", "--others", *self._excludes(repository)).split("\0"):
             if path.endswith("/"):
                 self.tree.list_inside(path.removesuffix("/"))
                 is_certain = False
