@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlm_mcp.config import Paths
-from rlm_mcp.errors import SessionNotFound
+from rlm_mcp.errors import SessionNotFound, TranscriptMissing
 from rlm_mcp.events import Client
 from rlm_mcp.store import live
 from rlm_mcp.store.database import Store
@@ -82,9 +82,7 @@ class SessionFinder:
         """
         transcript = self.transcript(thread_id)
         if transcript is not None:
-            if self._where.transcript is None:
-                _await(transcript)
-            return self._known.locate(store, transcript)
+            return self._located(store, transcript)
         try:
             return locate(store, session=thread_id) if thread_id else locate(store, cwd=str(self._where.cwd))
         except SessionNotFound as error:
@@ -92,6 +90,17 @@ class SessionFinder:
                 f"no session of {str(self._where.cwd)!r} is known yet. In Claude Code or Codex: run 'rlm-mcp install' "
                 "and restart the client. For another file: 'rlm-mcp serve --transcript FILE'"
             ) from error
+
+    def _located(self, store: Store, transcript: Path) -> SessionRow:
+        """The Session of a transcript; one that the client is just beginning to write is waited for a little."""
+        deadline = time.monotonic() + _UNWRITTEN_SECONDS
+        while True:
+            try:
+                return self._known.locate(store, transcript)
+            except (SessionNotFound, TranscriptMissing):
+                if self._where.transcript is not None or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_LOOK_SECONDS)
 
     def transcript(self, thread_id: str = "") -> Path | None:
         """The transcript of a call, or (without an id) the one that is being written now; None where nobody says."""
@@ -139,17 +148,3 @@ class SessionFinder:
 
     def _home(self) -> Path:
         return Path(self._where.environ.get("HOME") or Path.home())
-
-
-def _await(path: Path) -> None:
-    """Wait until something stands in the file, though not for long."""
-    deadline = time.monotonic() + _UNWRITTEN_SECONDS
-    while not _is_begun(path) and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
-
-
-def _is_begun(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except (FileNotFoundError, NotADirectoryError):
-        return False
