@@ -40,7 +40,8 @@ def test_every_error_is_raised_somewhere():
 
 def test_no_bare_exception_of_pythons_own_is_raised_on_purpose():
     """A caller can catch everything that is meant by one root (assertions and protocol errors of Python aside)."""
-    allowed = {"TimeoutError", "SystemExit", "ValueError", "AttributeError", "AssertionError", "OSError"}  # caught again in their own package
+    # caught again in their own package
+    allowed = {"TimeoutError", "SystemExit", "ValueError", "AttributeError", "AssertionError", "OSError"}
     sandbox = PACKAGE / "sandbox"
     in_the_jail = {sandbox / "inside", sandbox / "escapes", sandbox / "monty" / "inside"}  # a Cell knows Python's own
     for path in (path for path in PACKAGE.rglob("*.py") if path.parent not in in_the_jail):
