@@ -1,6 +1,9 @@
 // Claude Code mod (2.1.287 and later): answers `session.compact` with a Brief and the latest messages, both made by
 // run_hook.py. Glue only. Whatever fails, here or there, the built-in compaction runs.
+// A plugin has one module, so lend.js is registered here too.
 // API: https://code.claude.com/docs/en/plugins/mods/reference
+import { lend } from "./lend.js";
+
 const PYTHON = "python3"; // `rlm-mcp install claude` writes its own interpreter's absolute path here
 const TIMEOUT_MS = 45000;
 const SENT_CHARS = 1500000; // of the latest messages; run_hook.py keeps what its token budget allows
@@ -37,6 +40,7 @@ const withMedia = (answered, messages, shown) => {
 };
 
 export const register = (on) => {
+  lend(on);
   on("session.compact", async ($, e, next) => {
     if (e.trigger === "precompute") return { skip: "rlm-mcp answers when the window is full" };
     if (e.agentId !== undefined) return next(e); // a sub-agent's own window

@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from rlm_mcp.store.runs import new_id
 from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.choose import choose
+from rlm_mcp.sublm.lent import LentModel
 from rlm_mcp.sublm.lm import Stop
 from rlm_mcp.sublm.metered import Metered
 from rlm_mcp.sublm.openai_api import OpenAIEndpoint
@@ -86,8 +87,12 @@ class How:
 class Asker:
     """Asks for whoever works in this process. Nothing is asked, and no backend looked for, before it is told to."""
 
-    def __init__(self, stores: Stores, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, stores: Stores, environ: Mapping[str, str] | None = None, *, lent: LentModel | None = None
+    ) -> None:
+        """``lent``: where the client's mod may lend its model."""
         self._stores = stores
+        self._lent = lent
         self._environ = dict(os.environ if environ is None else environ)
         self._lock = threading.Lock()
         self._metered: Metered | None = None
@@ -174,7 +179,7 @@ class Asker:
                     day_usd=settings.day_usd,
                 )
                 self._metered = Metered(
-                    choose(settings, self._environ),
+                    choose(settings, self._environ, self._lent),
                     StoreLedger(self._stores.lend, caps),
                     prices=settings.prices,
                     redact=lambda text: redact(text)[0],
@@ -206,8 +211,12 @@ class Asker:
         )
 
     def _begun(self, job: Job, work: Callable[[], AskAnswer]) -> Job:
+        def held() -> AskAnswer:
+            with self._lent.working() if self._lent is not None else nullcontext():
+                return work()
+
         self.jobs.add(job)
-        job.start(work)
+        job.start(held)
         return job
 
     def _scope(self, store: Store, session: SessionRow | None, parts: Sequence[ScopePart], how: How) -> Scope:

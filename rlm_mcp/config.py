@@ -50,7 +50,7 @@ class Settings:
     hook_seconds: float = 3.0
     """How long a hook may take to write, in seconds; past that it answers from what is stored."""
     sub_backend: str = "auto"
-    """Who answers ``ask`` and ``llm_query``: ``auto``, ``openai``, ``claude``, ``codex`` or ``none``."""
+    """Who answers ``ask`` and ``llm_query``: ``auto``, ``openai``, ``lent``, ``claude``, ``codex`` or ``none``."""
     sub_base_url: str = ""
     """Of an OpenAI-compatible endpoint; empty: ``OPENAI_BASE_URL``. Its key stands in ``OPENAI_API_KEY`` alone."""
     root_model: str = ""
@@ -83,7 +83,7 @@ class Settings:
     """Own prices by model: in the file, below ``[prices]``, lines as ``"model" = {in = 0.25, out = 2.0}``."""
 
 
-BACKENDS = ("auto", "openai", "claude", "codex", "none")
+BACKENDS = ("auto", "openai", "lent", "claude", "codex", "none")
 _LIMITS = {
     "brief_tokens": (500, 20_000),
     "tail_tokens": (0, 100_000),

@@ -89,7 +89,7 @@ def test_a_text_is_one_printable_line(tmp_path: Path, name: str):
 def test_a_backend_is_one_of_those_there_are(tmp_path: Path, name: str):
     """The message lists them."""
     assert settings_of(tmp_path, sub_backend=f" {name} ").sub_backend == name
-    with pytest.raises(UsageError, match="auto, openai, claude, codex, none"):
+    with pytest.raises(UsageError, match="auto, openai, lent, claude, codex, none"):
         settings_of(tmp_path, sub_backend=f"{name}x")
 
 

@@ -91,11 +91,13 @@ def rendered(target: ClaudeTarget, source: Path | None = None) -> dict[str, byte
             ".mcp.json",
             "hooks/hooks.json",
             "hooks/compact.js",
+            "hooks/lend.js",
             "hooks/run_hook.py",
         )
     }
     home = str(target.paths.home)
     texts["hooks/compact.js"] = set_constant(texts["hooks/compact.js"], "PYTHON", target.python)
+    texts["hooks/lend.js"] = set_constant(texts["hooks/lend.js"], "STORE_FOLDER", home)
     guard = set_constant(texts["hooks/run_hook.py"], "PACKAGE_FOLDER", str(package_folder()))
     texts["hooks/run_hook.py"] = set_constant(guard, "STORE_FOLDER", home)
     hooks = json.loads(texts["hooks/hooks.json"])

@@ -21,11 +21,13 @@ from mcp.server.stdio import stdio_server
 from rlm_mcp import __version__
 from rlm_mcp.errors import RlmError
 from rlm_mcp.server.late import LateAsker
+from rlm_mcp.server.lending import Door
 from rlm_mcp.server.schemas import INSTRUCTIONS, META, TOOLS
 from rlm_mcp.server.session import SessionFinder, beside
 from rlm_mcp.server.tools import Asked, Tools
 from rlm_mcp.server.watch import Tail
-from rlm_mcp.wiring import Repls, wire
+from rlm_mcp.sublm.lent import LentModel
+from rlm_mcp.wiring import Repls, Stores, wire
 
 _log = logging.getLogger("rlm_mcp")
 
@@ -33,6 +35,7 @@ _CALLS_AT_ONCE = 8
 _CELLS_AT_ONCE = 16
 """Cells wait in threads of their own, so that the other tools never wait for them."""
 _SLOW = frozenset({"ask", "job", "load"})
+_MOD = "hooks/lend.js"
 _PARENT_CHECK_SECONDS = 1.0
 _SWITCH_SECONDS = 0.001
 """A thread that works on what a Cell has printed lets the others go on so soon."""
@@ -128,12 +131,27 @@ def serve(*, transcript: Path | None = None, repo: Path | None = None) -> NoRetu
     tail = Tail(stores, finder.transcript)
     tail.start()
     threading.Thread(target=_end_with_parent, args=(finder.parent_id,), name="rlm-mcp parent", daemon=True).start()
-    repls, asker = Repls(stores), LateAsker(stores)
+    door = _lending(stores, finder.parent_id)
+    repls, asker = Repls(stores), LateAsker(stores, door.lent if door is not None else None)
     anyio.run(_serve, build(Tools(stores=stores, repls=repls, asker=asker, finder=finder)))
     tail.close()
     asker.close()
     repls.close()
+    if door is not None:
+        door.shut()
     _leave()
+
+
+def _lending(stores: Stores, parent_id: int) -> Door | None:
+    """Where our mod comes to, if a Claude Code that has it started this server."""
+    plugin = os.environ.get("CLAUDE_PLUGIN_ROOT", "")
+    if not plugin or not (Path(plugin) / _MOD).is_file() or stores.settings.sub_backend not in {"auto", "lent"}:
+        return None
+    try:
+        return Door(stores.paths, parent_id, LentModel(model=stores.settings.sub_model))
+    except OSError as error:
+        _log.warning("the client's model cannot be lent (%s)", error)
+        return None
 
 
 async def _serve(server: Server[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +13,7 @@ from rlm_mcp.sandbox.repl import Binding, Handed, called
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.sublm.lent import LentModel
 from rlm_mcp.sublm.lm import Stop
 from rlm_mcp.wiring import Stores
 
@@ -26,8 +28,10 @@ _ASKED_IN_RUNS = ("rlm_query", "give")
 class LateAsker:
     """Makes the one Asker. Safe to use from any thread."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, lent: LentModel | None = None) -> None:
+        """``lent``: where the client's mod may lend its model."""
         self._stores = stores
+        self._lent = lent
         self._lock = threading.Lock()
         self._asker: Asker | None = None
 
@@ -37,7 +41,7 @@ class LateAsker:
 
         with self._lock:
             if self._asker is None:
-                self._asker = Asker(self._stores)
+                self._asker = Asker(self._stores, lent=self._lent)
             return self._asker
 
     def ask(self, store: Store, session: SessionRow, arguments: Mapping[str, Any], stop: Stop) -> str:
@@ -54,6 +58,10 @@ class LateAsker:
         from rlm_mcp.server.asking_text import job_text
 
         return job_text(self.get().act(job_id, action))
+
+    def working(self) -> AbstractContextManager[None]:
+        """Meanwhile, a client that lends its model is kept at hand."""
+        return self._lent.working() if self._lent is not None else nullcontext()
 
     def cell_bindings(self, session: SessionRow, stop: Stop) -> Mapping[str, Binding]:
         """``llm_query`` and its kind for one Cell outside of any Run."""

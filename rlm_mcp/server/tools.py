@@ -66,7 +66,8 @@ class Tools:
             if asked.name == "repl":
                 stop = Stop(seconds=found.get("timeout_seconds", DEFAULT_SECONDS), parent=asked.stop)
                 more = self.asker.cell_bindings(session, stop)
-                return self.repls.run(store, session, owner=asked, more=more, **found).text
+                with self.asker.working():
+                    return self.repls.run(store, session, owner=asked, more=more, **found).text
             return _ANSWERS[asked.name](store, session, found)
 
     def cancel(self, asked: Asked) -> None:

@@ -81,6 +81,9 @@ class LentModel:
         """The client's own."""
         return _OVERHEAD_TOKENS
 
+    def warm(self) -> None:
+        """The mod comes by itself."""
+
     def comes(self, seconds: float = _COMES_SECONDS) -> bool:
         """Whether the mod is there; waits so long for it to come."""
         with self._changed:
@@ -144,7 +147,7 @@ class LentModel:
                 self._last_seen = time.monotonic()
 
     def give(self, told: Mapping[str, Any]) -> None:
-        """From the mod: what ``$.model.complete`` gave for a request, with its ``id``. What nobody awaits is dropped."""
+        """From the mod: what ``$.model.complete`` gave for a request, and its ``id``; dropped if nobody awaits it."""
         with self._changed:
             asked = self._asked.get(told.get("id", 0))
             if asked is not None:
