@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LONGEST_SECONDS = 3_600.0
 _END_SECONDS = 2.0
+_ANSWERED = "rlm_mcp_answered"
 
 
 class PackageSender:
@@ -158,6 +159,7 @@ class _Client:
                 api_key=self._key or "none",
                 max_retries=0,
                 timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
+                http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [_note_answer]}),
             )
             self._made = openai, client
         return self._made
@@ -176,11 +178,15 @@ class _Client:
         return Answer(status=response.status_code, headers=dict(response.headers), content=response.content)
 
 
+async def _note_answer(response: Any) -> None:
+    """The beginning of an answer came."""
+    response.request.extensions[_ANSWERED] = True
+
+
 def _lost(error: openai.APIConnectionError) -> SubLMBusy:
     """No connection, or one that ended on the way."""
     cause = error.__cause__ or error
-    kind = type(cause).__name__
-    why = str(cause) or kind
-    if kind.startswith("Connect"):
+    why = str(cause) or type(cause).__name__
+    if type(cause).__name__.startswith("Connect"):
         return SubLMBusy(f"no connection ({why})")
-    return SubLMBusy(f"connection lost ({why})", may_be_charged="without sending a response" not in why)
+    return SubLMBusy(f"connection lost ({why})", may_be_charged=_ANSWERED in error.request.extensions)

@@ -114,6 +114,7 @@ class _Connection:
             SubLMBusy, SubLMTimeout, Cancelled: see the Protocol; the connection is of no more use.
         """
         self._stop, self._has_read = stop, False
+        is_used = self._socket is not None
         if self._socket is None:
             self._socket = self._connected(address)
         response = http.client.HTTPResponse(cast("socket.socket", self), method="POST")
@@ -123,7 +124,8 @@ class _Connection:
             body = response.read(_MOST_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
             why = f"connection lost ({str(error) or type(error).__name__})"
-            raise SubLMBusy(why, may_be_charged=self._has_read) from error
+            after_seconds = 0.0 if is_used and not self._has_read else None  # closed by its server while it was idle
+            raise SubLMBusy(why, after_seconds=after_seconds, may_be_charged=self._has_read) from error
         finally:
             response.close()
         if response.length:

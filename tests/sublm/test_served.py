@@ -56,12 +56,24 @@ def test_errors_retries_and_broken_answers_are_counted_as_they_were_served(rig: 
     marks = [
         "", "[[status=429 times=1 retry_after=0]]", "[[status=500 times=2 retry_after=0]]", "[[fault=dead times=1]]",
         "[[fault=garbage times=1]]", "[[status=400]]", "[[text=cut finish=length]]", "[[text=- times=1]]",
-        "[[fault=null times=1]]", "[[close=1]]", "[[status=503 times=1 retry_after_ms=1]]", "[[fault=headers times=1]]",
+        "[[fault=null times=1]]", "[[fault=half times=1]]", "[[status=503 times=1 retry_after_ms=1]]",
+        "[[fault=headers times=1]]",
     ]  # fmt: skip
     found = rig.ask_all([f"{marks[number % len(marks)]} question {number}" for number in range(96)], 8)
     answered = sum(isinstance(one, Asked) for one in found)
     assert answered == 96 - 8, Counter(map(repr, found))
     agree(rig, endpoint)
+
+
+def test_connections_that_die_between_questions_lose_nothing(rig: Rig, endpoint: Endpoint):
+    """At worst a request is written into one that closes just then: it is counted, and sent again at once."""
+    found = rig.ask_all([f"[[close=1]] question {number}" for number in range(200)], 8)
+    assert all(isinstance(one, Asked) for one in found)
+    assert len(endpoint.requests) == 200
+    spent = rig.spent()
+    assert (spent.tokens_in, spent.tokens_out) == (endpoint.tokens_in, endpoint.tokens_out)
+    assert spent.calls - spent.failed == 200
+    assert spent.abandoned == 0
 
 
 def test_identical_questions_are_served_once(rig: Rig, endpoint: Endpoint):
