@@ -22,6 +22,7 @@ from rlm_mcp import __version__
 from rlm_mcp.errors import RlmError
 from rlm_mcp.server.late import LateAsker
 from rlm_mcp.server.lending import Door
+from rlm_mcp.server.progress import tell
 from rlm_mcp.server.schemas import INSTRUCTIONS, META, TOOLS
 from rlm_mcp.server.session import SessionFinder, beside
 from rlm_mcp.server.tools import Asked, Tools
@@ -36,6 +37,8 @@ _CELLS_AT_ONCE = 16
 """Cells wait in threads of their own, so that the other tools never wait for them."""
 _SLOW = frozenset({"ask", "job", "load"})
 _MOD = "hooks/lend.js"
+_TOLD = frozenset({"ask", "job"})
+"""How far they are is told while the client waits."""
 _PARENT_CHECK_SECONDS = 1.0
 _SWITCH_SECONDS = 0.001
 """A thread that works on what a Cell has printed lets the others go on so soon."""
@@ -58,6 +61,15 @@ def build(tools: Tools) -> Server[Any]:
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
         asked = Asked(name=params.name, arguments=params.arguments or {}, thread_id=thread_id(context.params))
+        if asked.name not in _TOLD:
+            return await answered(asked)
+        async with anyio.create_task_group() as group:
+            group.start_soon(tell, context.session, asked.progress)
+            result = await answered(asked)
+            group.cancel_scope.cancel()
+        return result
+
+    async def answered(asked: Asked) -> types.CallToolResult:
         try:
             if asked.name == "repl":  # a reply's Cells come all at once, and each builds on the one before it
                 async with turns[asked.thread_id]:

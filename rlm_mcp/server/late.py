@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rlm_mcp.errors import UsageError
 from rlm_mcp.sandbox.repl import Binding, Handed, called
 from rlm_mcp.sandbox.wire import JSON
+from rlm_mcp.server.progress import Progress
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.sublm.lent import LentModel
@@ -44,20 +45,25 @@ class LateAsker:
                 self._asker = Asker(self._stores, lent=self._lent)
             return self._asker
 
-    def ask(self, store: Store, session: SessionRow, arguments: Mapping[str, Any], stop: Stop) -> str:
+    def ask(
+        self, store: Store, session: SessionRow, arguments: Mapping[str, Any], stop: Stop, progress: Progress
+    ) -> str:
         """The answer, if it is there soon; else the job. Raises as :meth:`rlm_mcp.asker.Asker.start` does."""
         from rlm_mcp.asker import How
         from rlm_mcp.server.asking_text import job_text
 
         how = How(scope=arguments.get("scope", ""), usd=arguments.get("max_usd"), seconds=arguments.get("max_seconds"))
         job = self.get().start(store, session, arguments["question"], how, parent=stop)
+        progress.follow(job.state)
         return job_text(job.wait(self._stores.settings.ask_wait_seconds))
 
-    def job(self, job_id: str, action: str) -> str:
+    def job(self, job_id: str, action: str, progress: Progress) -> str:
         """What became of a job. Raises as :meth:`rlm_mcp.verbs.jobs.Jobs.act` does."""
         from rlm_mcp.server.asking_text import job_text
 
-        return job_text(self.get().act(job_id, action))
+        asker = self.get()
+        progress.follow(lambda: asker.act(job_id, "poll"))
+        return job_text(asker.act(job_id, action))
 
     def working(self) -> AbstractContextManager[None]:
         """Meanwhile, a client that lends its model is kept at hand."""

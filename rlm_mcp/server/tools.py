@@ -8,6 +8,7 @@ from typing import Any
 
 from rlm_mcp.errors import QueryError
 from rlm_mcp.server.late import LateAsker
+from rlm_mcp.server.progress import Progress
 from rlm_mcp.server.schemas import TOOLS, checked
 from rlm_mcp.server.session import SessionFinder
 from rlm_mcp.server.status_text import status_text
@@ -35,6 +36,8 @@ class Asked:
     """Codex's id of the conversation."""
     stop: Stop = field(default_factory=Stop, compare=False)
     """Told when nobody waits for the answer any more."""
+    progress: Progress = field(default_factory=Progress, compare=False)
+    """Followed by the client while it waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +63,9 @@ class Tools:
         with self.stores.lend() as store:
             session = self.finder.find(store, asked.thread_id)
             if asked.name == "job":
-                return self.asker.job(found["id"], found.get("action", "wait"))
+                return self.asker.job(found["id"], found.get("action", "wait"), asked.progress)
             if asked.name == "ask":
-                return self.asker.ask(store, session, found, asked.stop)
+                return self.asker.ask(store, session, found, asked.stop, asked.progress)
             if asked.name == "repl":
                 stop = Stop(seconds=found.get("timeout_seconds", DEFAULT_SECONDS), parent=asked.stop)
                 more = self.asker.cell_bindings(session, stop)
