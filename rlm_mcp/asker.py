@@ -31,16 +31,19 @@ from rlm_mcp.sublm.choose import choose
 from rlm_mcp.sublm.lent import LentModel
 from rlm_mcp.sublm.lm import Stop
 from rlm_mcp.sublm.metered import Metered
-from rlm_mcp.sublm.openai_api import OpenAIEndpoint
 from rlm_mcp.verbs.ask import (
     AskAnswer,
     Estimate,
     ask,
     by_search,
-    documents_scope,
     estimate,
+)
+from rlm_mcp.verbs.ask_scopes import (
+    documents_scope,
     files_scope,
+    quoted_in_repository,
     refs_scope,
+    repository_scope,
     session_scope,
 )
 from rlm_mcp.verbs.bindings import bindings, known
@@ -67,7 +70,7 @@ class How:
     """How a question is to be answered; what is empty or None is left to the settings."""
 
     scope: str = ""
-    """``session`` (also when empty), ``docs``, or Refs with blanks between them."""
+    """``session`` (also when empty), ``docs``, ``repo``, or Refs with blanks between them."""
     files: tuple[Path, ...] = ()
     """In place of a scope."""
     model: str = ""
@@ -127,8 +130,7 @@ class Asker:
             if found is None:
                 raise
             return self._begun(Job(new_id(), question, budget=budget, stop=stop), lambda: found)
-        if isinstance(backend, OpenAIEndpoint):
-            backend.warm()
+        backend.warm()
         parts = sessions.continued(store, session) if session is not None else []
         scope = self._scope(store, session, parts, how)
         engine = self._engine(parts, how)
@@ -138,7 +140,7 @@ class Asker:
             with self._stores.lend() as own:
                 return ask(own, session, question, scope, engine, budget=budget, stop=stop, run=run)
 
-        return self._begun(Job(run.id, question, budget=budget, stop=stop), work)
+        return self._begun(Job(run.id, question, budget=budget, stop=stop, so_far=lambda: run.so_far), work)
 
     def estimate(self, store: Store, session: SessionRow | None, question: str, how: How) -> Estimate:
         """What a question may cost at most; nobody is asked. Raises as :meth:`start` does."""
@@ -226,6 +228,11 @@ class Asker:
             raise UsageError("there is nothing to ask about: name a session, or files")
         if how.is_over_session:
             return session_scope(store, parts)
+        if how.scope == "repo":
+            repo, why_not = repo_of(session, self._stores.paths)
+            if repo is None:
+                raise UsageError(why_not)
+            return repository_scope(repo)
         return documents_scope(store, session) if how.scope == "docs" else refs_scope(store, session, how.scope.split())
 
     def _engine(self, parts: Sequence[ScopePart], how: How) -> Engine:
@@ -249,6 +256,7 @@ class Asker:
             data=data,
             session=told,
             lend=self._stores.lend,
+            elsewhere=partial(quoted_in_repository, self._stores.lend, repo) if repo is not None else None,
             width=settings.sub_width,
         )
 

@@ -144,12 +144,12 @@ class Cancelled(SubLMError):
 
 
 class RunEnded(RlmError):
-    """A Run came to an end without an answer, though nothing forbade it to go on."""
+    """A question came to an end without an answer, though nothing forbade to go on."""
 
     def __init__(self, message: str, *, status: str) -> None:
         super().__init__(message)
         self.status = status
-        """``steps``, ``no_code`` or ``unread``."""
+        """``steps``, ``no_code``, ``unread`` or ``not_found``."""
 
 
 class BudgetExceeded(RlmError):

@@ -2,7 +2,7 @@
 
 Grammar, as short as may be because Refs stand in the model's Window::
 
-    ref      = [session "."] place | document
+    ref      = [session "."] place | document | step
     session  = 8 hex digits, the Session's key
     place    = "e" seq [":" start "-" end]     an Event, or a byte span of its text
              | "t" number                      a Turn: all its Events
@@ -10,6 +10,8 @@ Grammar, as short as may be because Refs stand in the model's Window::
              | "c" number                      a Cell of the Session's Repl: its whole output
              | "s"                             the whole Session's log
     document = "d" hex [":" start "-" end]     a loaded Document, or a byte span of its text
+    step     = run "." "c" number              what a step of a Run printed: its whole output
+    run      = "r" and 8 hex digits            the Run's id
     hex      = 8 to 64 hex digits, how the sha256 of the Document begins
 
 ``e12`` alone means the Session at hand; Documents belong to the store. Spans are half-open, in bytes of UTF-8.
@@ -29,6 +31,7 @@ _PATTERN = re.compile(
     r"|log:(?P<log_start>\d{1,15})-(?P<log_end>\d{1,15})"
     r"|c(?P<cell>\d{1,12})"
     r"|(?P<whole>s))"
+    r"|(?P<run>r[0-9a-f]{8})\.c(?P<step>\d{1,6})"
     r"|d(?P<document>[0-9a-f]{8,64})(?::(?P<from>\d{1,15})-(?P<to>\d{1,15}))?"
 )
 
@@ -55,7 +58,9 @@ class Ref:
     """Number of a Turn in its Session; 0 is what came before the first prompt."""
     log: Span | None = None
     cell: int | None = None
-    """Number of a Cell in the Session's Repl, from 1."""
+    """Number of a Cell in the Session's Repl, or in that of ``run``; from 1."""
+    run: str = ""
+    """Id of the Run whose Cell it is; empty for one of the Session."""
     document: str = ""
     """How the sha256 of a Document begins: 8 to 64 hex digits."""
     whole: bool = False
@@ -72,7 +77,7 @@ class Ref:
         if self.log is not None:
             return f"{prefix}log:{self.log.start}-{self.log.end}"
         if self.cell is not None:
-            return f"{prefix}c{self.cell}"
+            return f"{self.run}.c{self.cell}" if self.run else f"{prefix}c{self.cell}"
         return f"{prefix}s"
 
 
@@ -96,7 +101,8 @@ def parse_ref(text: str) -> Ref:
         span=span,
         turn=int(found["turn"]) if found["turn"] else None,
         log=log,
-        cell=int(found["cell"]) if found["cell"] else None,
+        cell=int(found["cell"] or found["step"]) if found["cell"] or found["step"] else None,
+        run=found["run"] or "",
         document=found["document"] or "",
         whole=found["whole"] is not None,
     )

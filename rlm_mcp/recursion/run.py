@@ -18,12 +18,12 @@ from rlm_mcp.errors import BudgetExceeded, Cancelled, RlmError, RunEnded, StoreE
 from rlm_mcp.recursion.asking import Asking, failed, prompt_text
 from rlm_mcp.recursion.bindings import Looking, RunBindings
 from rlm_mcp.recursion.conversation import Tally, budget_line, shared_line, shortened
-from rlm_mcp.recursion.evidence import check, verified_refs, without_secrets
+from rlm_mcp.recursion.evidence import Evidence, check, verified_refs, without_secrets
 from rlm_mcp.recursion.limit import Limit, Tree
 from rlm_mcp.recursion.noting import Notes, RunAnswer
 from rlm_mcp.recursion.reply import code_of
 from rlm_mcp.recursion.run_repl import RunRepl
-from rlm_mcp.recursion.scope import Scope
+from rlm_mcp.recursion.scope import Scope, Source
 from rlm_mcp.redact import redact
 from rlm_mcp.sandbox.repl import Binding, Cell, Outcome, Repl
 from rlm_mcp.sandbox.wire import JSON
@@ -44,6 +44,8 @@ _NO_CODE = 3
 _SENT_BACK = 3
 """FINALs that do not count, after which the Run ends."""
 _PARTIAL_CHARS = 2_000
+_ELSEWHERE = 5
+"""Quotes that are looked for in the repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,8 @@ class Engine:
     session: Mapping[str, Any]
     """The Session as Cells are told of it."""
     lend: Callable[[], AbstractContextManager[Store]]
+    elsewhere: Callable[[str], Source | None] | None = None
+    """Finds a quote that stands in nothing else that is kept: in the repository."""
     width: int = 8
     max_steps: int = 30
     cell_seconds: float = 300.0
@@ -233,7 +237,7 @@ class Run:
 
     def _told(self, outcome: Outcome, number: int, refusal: str) -> str:
         """What the root is told of a Cell."""
-        words = [cut(outcome.output.rstrip("\n"), self._engine.output_chars, f"c{number}")]
+        words = [cut(outcome.output.rstrip("\n"), self._engine.output_chars, f"read('c{number}')")]
         if outcome.lost_bytes:
             words.append(f"({outcome.lost_bytes:,} bytes more were printed and not kept)")
         if outcome.ending is None:
@@ -271,8 +275,15 @@ class Run:
         return {"answer": found.answer, "quotes": quotes, "refs": refs, "run": found.run}
 
     def _final(self, value: str) -> RunAnswer:
-        evidence = check(self._given.quotes, self._scope.all_sources, self._is_over)
+        evidence = self._checked(self._given.quotes)
         return RunAnswer(run=self.id, status=OK, answer=redact(value)[0], evidence=without_secrets(evidence))
+
+    def _checked(self, quotes: Sequence[str]) -> tuple[Evidence, ...]:
+        found = check(quotes, self._scope.all_sources, self._is_over)
+        look = self._engine.elsewhere
+        missing = [one.quote for one in found if not one.is_verified][:_ELSEWHERE] if look is not None else []
+        more = [source for quote in missing if not self._is_over() and look is not None and (source := look(quote))]
+        return found if not more else check(quotes, (*self._scope.all_sources, *more), self._is_over)
 
     def _is_over(self) -> bool:
         deadline = self._stop.deadline

@@ -94,6 +94,8 @@ class Scope:
     """Where quotes may come from beside; looked at first."""
     note: str = ""
     """What the root should know of ``context`` beside its sizes."""
+    has_more: bool = False
+    """Cells see more than ``context``: what is not in it may be elsewhere."""
 
     @property
     def all_sources(self) -> tuple[Source, ...]:

@@ -94,8 +94,10 @@ def document_path(store: Store, sha256: str) -> Path:
 def by_prefix(store: Store, prefix: str) -> DocumentRow:
     """The Document whose sha256 begins with ``prefix``.
 
+    It may not be indexed whole: asked about, or its load broken off.
+
     Raises:
-        RefError: none does, several do, or its load was broken off.
+        RefError: none does, or several do.
     """
     rows = store.connection.execute(
         _DOCUMENTS + "WHERE document.sha256 BETWEEN ? AND ? ORDER BY document.sha256 LIMIT ?",
@@ -106,8 +108,6 @@ def by_prefix(store: Store, prefix: str) -> DocumentRow:
         raise RefError(f"'d{prefix}' begins {len(rows)} documents: {there}; write more digits")
     if not rows:
         raise RefError(f"no document 'd{prefix}' in the store: {_there(store)}")
-    if rows[0]["indexed"] < rows[0]["length"]:
-        raise RefError(f"the load of document 'd{prefix}' was broken off; load its file again")
     return _document(rows[0])
 
 

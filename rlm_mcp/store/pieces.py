@@ -69,6 +69,15 @@ def index(store: Store, sha256: str, told: Told | None = None) -> DocumentRow:
     return row
 
 
+def secrets_between(store: Store, row: DocumentRow, start: int, end: int) -> list[Secret]:
+    """Secrets that reach into those bytes of a Document: as indexed, or looked for where the index does not reach."""
+    if row.indexed >= min(row.length, end + _REACH_BYTES):
+        return documents.secrets_in(store, row.id, start, end)
+    first, last = max(0, start - _REACH_BYTES), min(row.length, end + _REACH_BYTES)
+    found = secrets_of(documents.read(store, row.sha256, first, last - first), first)
+    return [secret for secret in found if secret.start < end and secret.end > start]
+
+
 def _batch(store: Store, row: DocumentRow) -> _Batch:
     start = row.indexed
     first = max(0, start - _REACH_BYTES)

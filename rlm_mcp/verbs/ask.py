@@ -9,31 +9,29 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from rlm_mcp.costs import Limits, Spent
-from rlm_mcp.errors import BudgetExceeded, QueryError, RlmError, SubLMError
+from rlm_mcp.errors import BudgetExceeded, QueryError, RlmError, RunEnded, SubLMError
 from rlm_mcp.recursion.asking import prompt_text
 from rlm_mcp.recursion.evidence import Evidence, check, verified_refs, without_secrets
 from rlm_mcp.recursion.noting import RunAnswer
 from rlm_mcp.recursion.run import OK, Engine, Run, ended_by
 from rlm_mcp.recursion.schema import parsed
 from rlm_mcp.recursion.scope import Scope, Source
-from rlm_mcp.refs import Ref, parse_ref
-from rlm_mcp.store import copying, documents, log
-from rlm_mcp.store.copying import Copied
+from rlm_mcp.redact import redact
 from rlm_mcp.store.database import Store
-from rlm_mcp.store.sessions import ScopePart, SessionRow
+from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Request, Stop
 from rlm_mcp.sublm.metered import Purpose
 from rlm_mcp.verbs.query import understand
-from rlm_mcp.verbs.read import read
 from rlm_mcp.verbs.search import search
 
-SCOPES = ("session", "docs")
-_GATE_BYTES = 24_000
+SCOPES = ("session", "docs", "repo")
+NOT_FOUND = "not_found"
+"""The status where the whole scope was read and does not hold the answer."""
+_GATE_BYTES = 48_000
 """A scope up to here goes into one prompt: below about 16,000 tokens a Run is no better than reading."""
 _GATE_REPLY_TOKENS = 1_024
 _SEARCH_TOKENS = 1_000
@@ -108,57 +106,6 @@ class Estimate:
     seconds: float
 
 
-def session_scope(store: Store, parts: Sequence[ScopePart]) -> Scope:
-    """The Session, and those it continues as sources of quotes."""
-    sources = tuple(_of_log(store, part.session, is_own=number == 0) for number, part in enumerate(parts))
-    return Scope(name=f"session {parts[0].session.key}", texts=None, sources=sources)
-
-
-def documents_scope(store: Store, session: SessionRow) -> Scope:
-    """All loaded Documents, as a list.
-
-    Raises:
-        QueryError: none is loaded.
-    """
-    rows = documents.known_to(store, session)
-    if not rows:
-        raise QueryError("no documents are loaded in this session; load brings files in")
-    texts = tuple(_of_document(store, row.name, row.sha256, row.length) for row in rows)
-    return Scope(name=f"{len(texts)} documents", texts=texts, is_list=True)
-
-
-def refs_scope(store: Store, session: SessionRow, refs: Sequence[str]) -> Scope:
-    """The texts of Refs: of one as a text, of more as a list.
-
-    Raises:
-        RefError: one names nothing.
-    """
-    texts: list[Source] = []
-    for ref in refs:
-        parsed = parse_ref(ref)
-        if parsed.document and parsed.span is None:
-            row = documents.by_prefix(store, parsed.document)
-            texts.append(_of_document(store, ref, row.sha256, row.length))
-        else:
-            found = read(store, session, ref, max_tokens=_WHOLE_TOKENS)
-            texts.append(Source(name=ref, content=found.text.encode("utf-8", "replace")))
-    return Scope(name=", ".join(refs), texts=tuple(texts), is_list=len(texts) != 1)
-
-
-def files_scope(store: Store, paths: Sequence[Path]) -> Scope:
-    """Files, kept as Documents as they are now: of one the text, of more a list.
-
-    Raises:
-        DocumentError: one cannot be read as text.
-    """
-    copied = [(path, copying.copy(store.paths, path, most_bytes=_MOST_BYTES)) for path in paths]
-    with store.writing():
-        for _path, one in copied:
-            documents.add(store, one)
-    texts = tuple(_of_copied(store, path, one) for path, one in copied)
-    return Scope(name=", ".join(str(path) for path in paths), texts=texts, is_list=len(texts) != 1)
-
-
 def ask(  # noqa: PLR0913  # what a question needs
     store: Store,
     session: SessionRow | None,
@@ -198,7 +145,7 @@ def estimate(session: SessionRow | None, question: str, scope: Scope, engine: En
     model = engine.root_model or engine.root.backend.default_model
     if session is not None and scope.texts is None and understand(question).is_plain_question:
         return Estimate(way="search", scope_bytes=size, model="", calls=0, tokens=0, usd=0.0, seconds=0.0)
-    if size <= _GATE_BYTES:
+    if _fits_one_call(scope):
         most = engine.root.most(_atomic_request(question, scope, engine))
         return Estimate(
             way="one call", scope_bytes=size, model=model, calls=1, tokens=most.tokens, usd=most.usd, seconds=0.0
@@ -214,6 +161,12 @@ def estimate(session: SessionRow | None, question: str, scope: Scope, engine: En
     )
 
 
+def _fits_one_call(scope: Scope) -> bool:
+    """Whether all there is to read goes into one prompt."""
+    is_listing = scope.texts is not None and scope.has_more
+    return not is_listing and sum(source.size for source in _read_at_once(scope)) <= _GATE_BYTES
+
+
 def _read_at_once(scope: Scope) -> Sequence[Source]:
     return scope.texts if scope.texts is not None else scope.sources[:1]
 
@@ -225,11 +178,12 @@ def _atomic_request(question: str, scope: Scope, engine: Engine) -> Request:
         system=prompt_text("atomic"),
         model=engine.root_model or engine.root.backend.default_model,
         max_tokens=_GATE_REPLY_TOKENS,
+        schema=_ATOMIC,
     )
 
 
 def by_search(store: Store, session: SessionRow, question: str) -> AskAnswer | None:
-    """The answer of search, where the question is a typed one and nothing else; None where it is not, or is not found."""
+    """The answer of search, where the question is a typed one and nothing else, and search finds something."""
     if not understand(question).is_plain_question:
         return None
     found = search(store, session, question, max_tokens=_SEARCH_TOKENS)
@@ -242,7 +196,7 @@ def by_search(store: Store, session: SessionRow, question: str) -> AskAnswer | N
 def _in_one_call(question: str, scope: Scope, engine: Engine, budget: Budget, stop: Stop) -> AskAnswer | None:
     """The answer of one call with the whole scope in its prompt; None where that is too much, or did not answer."""
     sources = _read_at_once(scope)
-    if sum(source.size for source in sources) > _GATE_BYTES:
+    if not _fits_one_call(scope):
         return None
     request = _atomic_request(question, scope, engine)
     purpose = Purpose(run="", session=engine.session["key"], what="one call")
@@ -251,12 +205,21 @@ def _in_one_call(question: str, scope: Scope, engine: Engine, budget: Budget, st
     except (BudgetExceeded, SubLMError) as error:
         return AskAnswer(answer="", status=ended_by(error), way="one call", spent=budget.spent, error=error)
     value, complaint = parsed(said.text, _ATOMIC)
-    if complaint or not isinstance(value, dict) or not isinstance(value["answer"], str):
+    if complaint:
         return None
-    quotes = value.get("quotes")
-    evidence = without_secrets(check([str(one) for one in quotes] if isinstance(quotes, list) else [], sources))
+    if not value["answer"]:
+        if scope.has_more:
+            return None
+        return AskAnswer(
+            answer="",
+            status=NOT_FOUND,
+            way="one call",
+            spent=budget.spent,
+            error=RunEnded("the answer is not in the text, which was read whole", status=NOT_FOUND),
+        )
+    evidence = without_secrets(check(value.get("quotes", []), sources))
     return AskAnswer(
-        answer=value["answer"],
+        answer=redact(value["answer"])[0],
         status=OK,
         way="one call",
         spent=budget.spent,
@@ -277,18 +240,3 @@ def _answer(ended: RunAnswer, budget: Budget) -> AskAnswer:
         partial=ended.partial,
         error=ended.error,
     )
-
-
-def _of_log(store: Store, session: SessionRow, *, is_own: bool) -> Source:
-    ref = Ref(session="" if is_own else session.key, whole=True)
-    path = log.log_path(store.paths, session.key)
-    return Source(name=f"session {session.key}", path=path, end=session.log_bytes, ref=ref)
-
-
-def _of_document(store: Store, name: str, sha256: str, length: int) -> Source:
-    path = documents.document_path(store, sha256)
-    return Source(name=name, path=path, end=length, ref=Ref(document=sha256[:8]))
-
-
-def _of_copied(store: Store, path: Path, copied: Copied) -> Source:
-    return _of_document(store, str(path), copied.sha256, copied.length)

@@ -28,6 +28,8 @@ class JobState:
     """Since it began, or from beginning to end."""
     told: str
     """What is spent, in words."""
+    partial: str
+    """What it has printed and been answered last, while it has no answer."""
     answer: AskAnswer | None
     """None while it runs."""
     error: RlmError | None
@@ -42,8 +44,12 @@ class JobState:
 class Job:
     """A question under way, in a thread of its own."""
 
-    def __init__(self, job_id: str, question: str, *, budget: Budget, stop: Stop) -> None:
+    def __init__(
+        self, job_id: str, question: str, *, budget: Budget, stop: Stop, so_far: Callable[[], str] = str
+    ) -> None:
+        """``so_far``: what it has by now, asked from any thread."""
         self.id = job_id
+        self._so_far = so_far
         self.stop = stop
         self._question = question
         self._budget = budget
@@ -65,6 +71,7 @@ class Job:
             question=self._question,
             seconds=seconds,
             told=self._budget.told(),
+            partial="" if self._over.is_set() else self._so_far(),
             answer=self._answer,
             error=self._error,
         )
@@ -86,6 +93,8 @@ class Job:
             self._error = error
         finally:
             self._seconds = time.monotonic() - self._started
+            if self._answer is None and self._error is None:  # a mistake of ours goes on into the thread's own trace
+                self._error = RlmError(f"job {self.id} ended by a mistake of rlm-mcp itself; its log tells more")
             self._over.set()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from rlm_mcp.errors import RefError, UsageError
 from rlm_mcp.redact import Secret
 from rlm_mcp.refs import Ref, Span, parse_ref
-from rlm_mcp.store import cells, documents, events, log, pieces, sessions
+from rlm_mcp.store import cells, documents, events, log, pieces, runs, sessions
 from rlm_mcp.store.database import Store, read_at
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.text import estimate_tokens
@@ -66,6 +66,16 @@ def read(store: Store, session: SessionRow, ref: str, *, offset: int = 0, max_to
         next_offset=end if end < place.total else None,
         note="; ".join(note for note in (_replaced(len(secrets)), place.note if end >= place.total else "") if note),
     )
+
+
+def log_spans(store: Store, session: SessionRow, ref: Ref) -> tuple[SessionRow, list[Span]]:
+    """Whose log a Ref names bytes of, and which: of an Event, Turn, span of the log or Session.
+
+    Raises:
+        RefError: it names nothing.
+    """
+    owner = _owner(store, session, ref)
+    return owner, _spans(store, owner, ref)
 
 
 def _replaced(count: int) -> str:
@@ -124,6 +134,8 @@ class _Place:
 def _place(store: Store, session: SessionRow, ref: Ref) -> _Place:
     if ref.document:
         return _of_document(store, ref)
+    if ref.run:
+        return _of_text(runs.whole_output(store, runs.run_row(store, ref.run).id, ref.cell or 0))
     owner = _owner(store, session, ref)
     if ref.cell is not None:
         return _of_cell(store, owner, ref.cell)
@@ -154,7 +166,7 @@ def _of_document(store: Store, ref: Ref) -> _Place:
         return documents.read(store, row.sha256, start, min(length, row.length - start))
 
     def secrets(start: int, end: int) -> list[Secret]:
-        return documents.secrets_in(store, row.id, start, end)
+        return pieces.secrets_between(store, row, start, end)
 
     whole = _Place(total=row.length, read=read, secrets=secrets, is_foreign=True)
     if ref.span is None:
@@ -168,14 +180,18 @@ def _of_document(store: Store, ref: Ref) -> _Place:
 
 def _of_cell(store: Store, owner: SessionRow, number: int) -> _Place:
     row = cells.cell_row(store, owner, number)
-    content = row.output.encode("utf-8", "replace")
+    return _of_text(row.output, f"{row.lost_bytes:,} more bytes were printed and not kept" if row.lost_bytes else "")
+
+
+def _of_text(text: str, note: str = "") -> _Place:
+    content = text.encode("utf-8", "replace")
     secrets = pieces.secrets_of(content)
     return _Place(
         total=len(content),
         read=lambda start, length: content[start : start + length],
         secrets=lambda start, end: [one for one in secrets if one.start < end and one.end > start],
         is_foreign=True,
-        note=f"{row.lost_bytes:,} more bytes were printed and not kept" if row.lost_bytes else "",
+        note=note,
     )
 
 
