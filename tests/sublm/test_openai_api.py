@@ -156,15 +156,22 @@ def test_an_error_names_the_endpoint_the_cause_and_the_cure(held: Held, status: 
         (Answer(status=429, retry_after="9", retry_after_ms="250"), 0.25),
         (Answer(status=429, retry_after="-3"), 0.0),
         (Answer(status=429, retry_after="soon"), None),
-        (Answer(status=429, retry_after=formatdate(time() + 3_600, usegmt=True)), 3_600.0),
-        (Answer(status=429, retry_after=formatdate(time() - 3_600, usegmt=True)), 0.0),
     ],
 )
 def test_when_to_come_again_is_read_in_every_form(held: Held, answer: Answer, seconds: float | None):
-    """Milliseconds, seconds, or a date."""
+    """Milliseconds or seconds; what is neither says nothing."""
     with pytest.raises(SubLMBusy) as raised:
         held.ask(answer)
-    assert raised.value.after_seconds == (seconds if seconds is None else pytest.approx(seconds, abs=60.0))
+    assert raised.value.after_seconds == seconds
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_when_to_come_again_may_be_a_date(held: Held, hours: int):
+    """One that has passed means now."""
+    date = formatdate(time() + hours * 3_600, usegmt=True)
+    with pytest.raises(SubLMBusy) as raised:
+        held.ask(Answer(status=429, retry_after=date))
+    assert raised.value.after_seconds == pytest.approx(max(0, hours * 3_600), abs=60)
 
 
 @pytest.mark.parametrize("fault", [Fault.GARBAGE, Fault.LIST, Fault.NO_CHOICES, Fault.NULL, Fault.EMPTY, Fault.ODD])
