@@ -19,6 +19,7 @@ _WHY = {
     "repl": "the REPL could not run",
     "no_code": "the model wrote no code",
     "unread": "the model answered without having looked",
+    "not_found": "the text does not hold it",
 }
 
 
