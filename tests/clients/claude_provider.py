@@ -41,7 +41,7 @@ class Request:
     """One request the client sent."""
 
     kind: str
-    """``main``, ``summary``, ``count`` or ``title``."""
+    """``main``, ``asked``, ``summary``, ``count`` or ``title``."""
     body: dict[str, Any]
 
     @property
@@ -74,6 +74,8 @@ class Provider:
         self.requests: list[Request] = []
         self.limit_tokens = 0
         """Refuse longer main requests with ``prompt is too long``; 0: never."""
+        self.asked: Callable[[Request], Step] | None = None
+        """Answers what is asked by our Runs and Cells: requests without tools."""
         self._changed = threading.Condition()
         self._calls = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -115,6 +117,9 @@ class Provider:
             self._note("count", body)
             return 200, {"input_tokens": _tokens(body)}
         kind = _kind(body)
+        if kind == "main" and self.asked is not None and not body.get("tools"):
+            self._note("asked", body)
+            return 200, self._message(self.asked(Request(kind="asked", body=body)), body)
         step = self._step(kind, body)
         self._note(kind, body)
         if step.too_long:
