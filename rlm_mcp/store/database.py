@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -81,7 +81,10 @@ def open_store(paths: Paths, settings: Settings, *, busy_seconds: float | None =
     try:
         for folder in (paths.home, paths.sessions, paths.raw, paths.payloads, paths.live, paths.documents, paths.repl):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(paths.database, os.O_RDWR | os.O_CREAT, 0o600))
+        # never a file that is there: closing it would take the locks of this process's other connections away, and the
+        # next process that closes its own would throw away what they write (2.2 of sqlite.org/howtocorrupt.html)
+        with suppress(FileExistsError):
+            os.close(os.open(paths.database, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         found = store_error(error, paths.home)
         if isinstance(found, StoreFull):

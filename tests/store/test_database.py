@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -186,3 +188,25 @@ def test_no_raw_sqlite_error_leaves_a_cursor(store: Store):
     finally:
         store.connection.set_progress_handler(None, 0)
     assert isinstance(store.connection.execute("SELECT 1 AS one").fetchone(), sqlite3.Row)
+
+
+_OPENS_AND_CLOSES = """
+import sys
+from pathlib import Path
+from rlm_mcp.config import Paths, Settings
+from rlm_mcp.store.database import open_store
+open_store(Paths(home=Path(sys.argv[1])), Settings()).close()
+"""
+_LOOKS = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM kept')"
+
+
+def test_what_is_written_beside_a_second_store_of_this_process_is_kept(paths: Paths) -> None:
+    """A process with several Stores keeps its locks when it opens one more: another that ends takes no WAL away."""
+    with open_store(paths, Settings()) as first:
+        open_store(paths, Settings()).close()
+        subprocess.run(
+            [sys.executable, "-c", _OPENS_AND_CLOSES, str(paths.home)], check=True, cwd=Path(__file__).parents[2]
+        )
+        with first.writing():
+            first.connection.execute("CREATE TABLE kept (x)")
+        subprocess.run([sys.executable, "-c", _LOOKS, str(paths.database)], check=True)
