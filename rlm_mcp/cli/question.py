@@ -16,7 +16,8 @@ from rlm_mcp.cli.view import show
 from rlm_mcp.costs import Spent
 from rlm_mcp.errors import RlmError, StoreError, UsageError
 from rlm_mcp.recursion.run import OK, ended_by
-from rlm_mcp.server.asking_text import answer_text, estimate_text, spent_text
+from rlm_mcp.server.asking_text import answer_text, estimate_text
+from rlm_mcp.server.spent_text import spent_text
 from rlm_mcp.store import ledger, runs
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.log import stamp
@@ -267,6 +268,8 @@ def _show_live(store: Store, top: RunRow, with_steps: bool) -> None:
                 return
             time.sleep(_LOOK_SECONDS)
             row = runs.run_row(store, top.id)
+            if row.status == runs.LOST:  # or it ended between the look at the store and that at its process
+                row = runs.run_row(store, top.id)
 
 
 def _branch(store: Store, row: RunRow, rows: list[RunRow], with_steps: bool) -> Tree:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rlm_mcp.costs import Spent
 from rlm_mcp.recursion.run import OK
+from rlm_mcp.server.spent_text import spent_text
 from rlm_mcp.verbs.ask import AskAnswer, Estimate
 from rlm_mcp.verbs.jobs import JobState
 
@@ -46,17 +46,6 @@ def job_text(state: JobState) -> str:
         f"job {state.id} runs since {state.seconds:.0f} s; {state.told}. "
         f'Go on with other work; job("{state.id}", "wait") waits for it, "cancel" ends it.'
     )
-
-
-def spent_text(spent: Spent) -> str:
-    """What was spent, in a line."""
-    words = [f"{spent.calls:,} calls", f"{spent.tokens_in:,} + {spent.tokens_out:,} tokens"]
-    words.append("price unknown" if spent.unpriced else f"${spent.usd:.4f}")
-    if spent.cached:
-        words.append(f"{spent.cached:,} from the cache")
-    if spent.failed:
-        words.append(f"{spent.failed:,} failed")
-    return ", ".join(words)
 
 
 def estimate_text(planned: Estimate) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from rlm_mcp import __version__
+from rlm_mcp.costs import Spent
 from rlm_mcp.events import SkipReason
+from rlm_mcp.server.spent_text import spent_text
 from rlm_mcp.store.cells import ReplRow
 from rlm_mcp.store.folds import FoldRow
 from rlm_mcp.store.log import stamp
@@ -22,6 +24,7 @@ def status_text(status: Status) -> str:
     if status.documents:
         word = "loaded" if status.session is not None else "held"
         lines.append(f"documents: {status.documents:,} {word}, {size(status.document_bytes)} of text")
+    lines += _spent_lines(status)
     lines += [f"degraded: {mark} (its next ingest heals it)" for mark in status.degraded]
     total = status.database_bytes + status.log_bytes + status.raw_bytes
     lines.append(
@@ -65,6 +68,22 @@ def _session_lines(status: Status) -> list[str]:
     ]
     if status.damage:
         lines.append(f"DAMAGED: {status.damage}; 'rlm-mcp ingest --rebuild {session.path}' heals it")
+    return lines
+
+
+def _spent_lines(status: Status) -> list[str]:
+    """What other models have cost, beside the caps; nothing where none was asked today, nor ever by the Session."""
+    caps, lines = status.caps, []
+    if status.spent is not None and status.spent != Spent():
+        lines.append(
+            f"asked by this session: {spent_text(status.spent)}; {status.root_tokens:,} tokens by root models "
+            f"(caps {caps.session_tokens:,} tokens, ${caps.session_usd:.2f})"
+        )
+    if status.spent_today != Spent():
+        lines.append(
+            f"asked today: {spent_text(status.spent_today)}; {status.root_tokens_today:,} tokens by root models "
+            f"(caps {caps.day_tokens:,} tokens, ${caps.day_usd:.2f})"
+        )
     return lines
 
 

@@ -156,6 +156,16 @@ def spent(store: Store, *, run: str = "", session: str = "", since: float = 0.0)
     return Spent(**dict(row))
 
 
+def root_tokens(store: Store, *, session: str = "", since: float = 0.0) -> int:
+    """Of what is spent, the tokens in and out of the models that lead Runs."""
+    row = store.connection.execute(
+        "SELECT coalesce(sum(tokens_in + tokens_out), 0) AS tokens FROM call "
+        "WHERE purpose = 'root' AND time > ? AND (? = '' OR session_key = ?)",
+        (since, session, session),
+    ).fetchone()
+    return int(row["tokens"])
+
+
 def spent_by(store: Store, run: str) -> Spent:
     """What one Run spent by itself, without the Runs below it."""
     return Spent(**dict(store.connection.execute(_SPENT + "WHERE run = ?", (run,)).fetchone()))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from rlm_mcp.store import cells, degraded, documents, events, facts, folds, sessions
+from rlm_mcp.costs import Spent
+from rlm_mcp.store import cells, degraded, documents, events, facts, folds, ledger, sessions
 from rlm_mcp.store.cells import ReplRow
 from rlm_mcp.store.database import Store, check
 from rlm_mcp.store.folds import FoldRow
+from rlm_mcp.store.ledger import Caps
 from rlm_mcp.store.sessions import SessionRow
 
 _CHECKED = 1000
@@ -39,6 +42,14 @@ class Status:
     """Newest first."""
     repl: ReplRow | None
     """The Session's; None where it ran no Cell, or no Session was named."""
+    spent: Spent | None
+    """On other models, by the Session; None where none was named."""
+    root_tokens: int
+    """Of these, tokens of the models that lead Runs."""
+    spent_today: Spent
+    """By all, since midnight (UTC); not looked at where the store is damaged."""
+    root_tokens_today: int
+    caps: Caps
     degraded: tuple[str, ...]
     """Sessions whose last hook did not finish, with the reason."""
     damage: str
@@ -49,6 +60,8 @@ class Status:
 def status(store: Store, session: SessionRow | None = None) -> Status:
     """Look at the store and, if given, at one Session."""
     paths = store.paths
+    damage = _damage(store, session)
+    today = _midnight()
     count, count_bytes = documents.held(store)
     found_skips: Sequence[tuple[str, str, int]] = ()
     counted: dict[str, tuple[int, int, int]] = {}
@@ -75,8 +88,18 @@ def status(store: Store, session: SessionRow | None = None) -> Status:
         fact_counts=tuple((kind, total, current) for kind, (total, current, _subjects) in sorted(counted.items())),
         folds=tuple(made),
         repl=cells.repl_row(store, session.key) if session is not None else None,
+        spent=ledger.spent(store, session=session.key) if session is not None else None,
+        root_tokens=ledger.root_tokens(store, session=session.key) if session is not None else 0,
+        spent_today=ledger.spent(store, since=today) if not damage else Spent(),
+        root_tokens_today=ledger.root_tokens(store, since=today) if not damage else 0,
+        caps=Caps(
+            session_tokens=store.settings.session_tokens,
+            session_usd=store.settings.session_usd,
+            day_tokens=store.settings.day_tokens,
+            day_usd=store.settings.day_usd,
+        ),
         degraded=tuple(f"{mark.client_session}: {mark.reason}" for mark in degraded.read(paths)),
-        damage=_damage(store, session),
+        damage=damage,
         latest_sessions=tuple(sessions.all_sessions(store, 20)),
     )
 
@@ -87,6 +110,11 @@ def _damage(store: Store, session: SessionRow | None) -> str:
     found = check(store)
     checks = (events.check_log(store, row) for row in sessions.all_sessions(store, _CHECKED)) if not found else ()
     return found or next((damage for damage in checks if damage), "")
+
+
+def _midnight() -> float:
+    """When this day began (UTC), as the caps count it."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
 def _size(path: Path) -> int:

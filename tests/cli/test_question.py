@@ -305,7 +305,7 @@ def a_tree(cli: CommandLine, serving: Serving, log: Path) -> str:
 
 
 def test_a_run_is_shown_as_a_tree(cli: CommandLine, a_tree: str) -> None:
-    """Each Run with its steps, cost and end; found by the beginning of its id; nothing of it at length if not wanted."""
+    """Each Run with its steps, cost and end; found by the beginning of its id; its steps only if wanted."""
     told = cli("run", a_tree[:5]).out
     for word in (a_tree, "Ask a child", "= heard!", '>>> print("looking")', "looking", "What is it?", "= heard"):
         assert word in told
@@ -324,6 +324,23 @@ def test_runs_are_listed_with_what_they_cost(cli: CommandLine, a_tree: str) -> N
     assert "3 calls" in line
     found = json.loads(cli("runs", "--json").out)
     assert (found["id"], found["question"], found["spent"]["calls"]) == (a_tree, "Ask a child", 3)
+
+
+def test_status_tells_what_was_spent(cli: CommandLine, serving: Serving, recorded_session: Path) -> None:
+    """By the session and today: calls, tokens (those of root models too), dollars, caps; nothing where nobody asked."""
+    here = ("--transcript", recorded_session)
+    assert "asked" not in cli("status", *here).out
+    endpoint = serving(programs("FINAL(llm_query(context[:100]))"))
+    asked(cli, "-q", "What is it?", *here)
+    told = cli("status", *here).out
+    assert f"asked by this session: 2 calls, {endpoint.tokens_in} + {endpoint.tokens_out} tokens, $0.00" in told
+    assert "asked today: 2 calls" in told
+    assert "(caps 10,000,000 tokens, $10.00)" in told
+    found = json.loads(cli("status", *here, "--json").out)
+    assert found["spent"]["tokens_in"] == found["spent_today"]["tokens_in"] == endpoint.tokens_in
+    root = endpoint.served[0]
+    assert found["root_tokens"] == root.tokens_in + root.tokens_out
+    assert found["caps"]["day_usd"] == 20.0
 
 
 def test_no_such_run_is_a_mistake(cli: CommandLine, a_tree: str) -> None:

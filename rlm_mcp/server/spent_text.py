@@ -1,0 +1,16 @@
+"""What other models have cost, as plain text. Pure."""
+
+from __future__ import annotations
+
+from rlm_mcp.costs import Spent
+
+
+def spent_text(spent: Spent) -> str:
+    """What was spent, in a line."""
+    words = [f"{spent.calls:,} calls", f"{spent.tokens_in:,} + {spent.tokens_out:,} tokens"]
+    words.append("price unknown" if spent.unpriced else f"${spent.usd:.4f}")
+    if spent.cached:
+        words.append(f"{spent.cached:,} from the cache")
+    if spent.failed:
+        words.append(f"{spent.failed:,} failed")
+    return ", ".join(words)
