@@ -35,6 +35,8 @@ FIRST_WITH_BUDGET = (0, 169, 0)
 
 _PLUGIN = f"{NAME}@{NAME}"
 _SECONDS = 60.0
+_HANDED_ON = ("OPENAI_BASE_URL", "OPENAI_API_KEY")
+"""Of the user's environment, for sub-models; Codex hands nothing on to servers but what it is told to."""
 _TOOL_SECONDS = 660
 """How long Codex waits for a tool (300 by default): a Cell may take 600, and what it says of its end comes after."""
 _FILES = (".agents/plugins/marketplace.json", ".codex-plugin/plugin.json", "hooks/codex.json", "hooks/run_hook.py")
@@ -246,6 +248,7 @@ def _wanted(
         "command": target.python,
         "args": ["-m", "rlm_mcp", "serve"],
         "env": environ,
+        "env_vars": [*_HANDED_ON],
         "startup_timeout_sec": 60,
         "tool_timeout_sec": _TOOL_SECONDS,
     }
@@ -280,6 +283,7 @@ def _server_lines(path: TablePath, server: Mapping[str, Any]) -> list[str]:
         f"command = {quoted(server['command'])}",
         f"args = [{', '.join(quoted(word) for word in server['args'])}]",
         f"env = {{ {pairs} }}",
+        f"env_vars = [{', '.join(quoted(name) for name in server['env_vars'])}]",
         f"startup_timeout_sec = {server['startup_timeout_sec']}",
         f"tool_timeout_sec = {server['tool_timeout_sec']}",
         "",

@@ -135,7 +135,7 @@ def test_the_program_itself_is_asked_where_no_mod_is(home: ClaudeHome, api: Prov
 
 
 def test_a_long_question_is_a_job_that_can_be_waited_for(home: ClaudeHome, api: Provider) -> None:
-    """It goes on while the client does something else; headless, a turn begins when the request under way is answered."""
+    """It goes on in other turns; headless, a turn begins when the request under way is answered."""
     hold = threading.Event()
     api.asked = plays(RUN, hold)
     with working(replace(home, extra={"RLM_MCP_ASK_WAIT_SECONDS": "0.3"}), api) as live:
