@@ -42,10 +42,11 @@ def job_text(state: JobState) -> str:
         return answer_text(state.answer)
     if state.error is not None:
         return f"{type(state.error).__name__}: {state.error}"
-    return (
+    told = (
         f"job {state.id} runs since {state.seconds:.0f} s; {state.told}. "
         f'Go on with other work; job("{state.id}", "wait") waits for it, "cancel" ends it.'
     )
+    return f"{told}\nwhat it has so far (no answer):\n{state.partial}" if state.partial else told
 
 
 def estimate_text(planned: Estimate) -> str:

@@ -18,8 +18,10 @@ from rlm_mcp.locks import locked
 from rlm_mcp.store import cells
 from rlm_mcp.verbs.locate import locate
 from rlm_mcp.wiring import Repls, wire
+from tests.asked import environment, programs
 from tests.cli.rig import ROOT, CommandLine
 from tests.cli.terminal import Terminal, prompt
+from tests.sublm.endpoint import Answer, running_endpoint
 
 _KEY = "sk-ant-api03-" + "aB3" * 20
 
@@ -168,6 +170,21 @@ def test_ctrl_c_stops_the_cell_and_keeps_the_prompt(recorded_session: Path) -> N
         terminal.interrupt()
         terminal.until(">>> ")
         assert "'still here'" in terminal.answer("'still ' + 'here'")
+
+
+def test_a_cell_at_the_prompt_asks_other_models_and_ctrl_c_ends_it(recorded_session: Path, tmp_path: Path) -> None:
+    """``llm_query`` as in a Run; a request under way is ended with its Cell."""
+    script = programs("no root is asked", sub=lambda prompt: Answer(text=prompt, seconds=3600 * (prompt == "slow")))
+    with running_endpoint(script) as endpoint:
+        environ = environment(endpoint, tmp_path / "home-of-rlm-mcp")
+        with prompt("--transcript", recorded_session, **environ) as terminal:
+            assert "'quick'" in terminal.answer("llm_query('quick')")
+            terminal.type("llm_query('slow')\n")
+            endpoint.wait_for(lambda now: now.under_way == 1)
+            terminal.type("\x03")
+            terminal.until(">>> ")
+            endpoint.wait_for(lambda now: now.under_way == 0)
+            assert "'still here'" in terminal.answer("llm_query('still here')")
 
 
 def _interrupted(terminal: Terminal, endless: str) -> str:
