@@ -48,6 +48,7 @@ from rlm_mcp.verbs.ask_scopes import (
 )
 from rlm_mcp.verbs.bindings import bindings, known
 from rlm_mcp.verbs.jobs import Job, Jobs, JobState
+from rlm_mcp.verbs.summarize import as_answer, summarize
 from rlm_mcp.wiring import Stores, repo_of, start_repl
 
 _NO_SESSION: Mapping[str, Any] = {
@@ -73,6 +74,8 @@ class How:
     """``session`` (also when empty), ``docs``, ``repo``, or Refs with blanks between them."""
     files: tuple[Path, ...] = ()
     """In place of a scope."""
+    is_summary: bool = False
+    """Summarise the scope; the question, which may be empty, says what matters most."""
     model: str = ""
     sub_model: str = ""
     calls: int | None = None
@@ -138,6 +141,8 @@ class Asker:
 
         def work() -> AskAnswer:
             with self._stores.lend() as own:
+                if how.is_summary:
+                    return as_answer(summarize(own, scope, engine, budget=budget, stop=stop, focus=question))
                 return ask(own, session, question, scope, engine, budget=budget, stop=stop, run=run)
 
         return self._begun(Job(run.id, question, budget=budget, stop=stop, so_far=lambda: run.so_far), work)

@@ -35,6 +35,7 @@ _COMMANDS = {
     "export": ("rlm_mcp.cli.keep", "Give a session back, as Markdown or byte for byte."),
     "doctor": ("rlm_mcp.cli.doctor", "Look whether this machine gives what it takes."),
     "ask": ("rlm_mcp.cli.question", "Answer a question with other models, within a budget."),
+    "summarize": ("rlm_mcp.cli.summarize", "Condense what is too long to read, with other models."),
     "runs": ("rlm_mcp.cli.question", "List questions that were asked."),
     "run": ("rlm_mcp.cli.question", "Show one as a tree."),
     "serve": ("rlm_mcp.cli.serve", "Serve MCP on standard input and output."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,25 +41,37 @@ _LINE_CHARS = 160
 _STEP_LINES = 12
 
 
+_OPTIONS = (
+    click.option(
+        "--context",
+        "files",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        multiple=True,
+        metavar="FILE",
+        help="These files in place of a session.",
+    ),
+    click.option("--scope", default="", metavar="SCOPE", help="session (default), docs, repo, or Refs: 'e12 t3'."),
+    click.option("--model", default="", metavar="M", help="The root model, which writes the code."),
+    click.option("--sub-model", default="", metavar="M", help="The model that the code asks."),
+    click.option("--max-calls", "calls", type=click.IntRange(0), default=None, help="Requests at most."),
+    click.option("--max-tokens", "tokens", type=click.IntRange(0), default=None, help="Tokens in and out at most."),
+    click.option("--max-usd", "usd", type=click.FloatRange(0), default=None, help="US dollars at most."),
+    click.option("--max-seconds", "seconds", type=click.FloatRange(0.1), default=None, help="Seconds at most."),
+    click.option("--max-depth", "depth", type=click.IntRange(0, 10), default=None, help="Runs below the first one."),
+)
+
+
+def asking_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What is asked about, whom, and within what; the command gets them as fields of :class:`How`."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
 @click.command("ask")
 @click.option("--question", "-q", required=True, metavar="TEXT", help="What you want to know.")
 @which_session
-@click.option(
-    "--context",
-    "files",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    multiple=True,
-    metavar="FILE",
-    help="Ask about these files in place of a session.",
-)
-@click.option("--scope", default="", metavar="SCOPE", help="session (default), docs, or Refs: 'e12 t3'.")
-@click.option("--model", default="", metavar="M", help="The root model, which writes the code.")
-@click.option("--sub-model", default="", metavar="M", help="The model that the code asks.")
-@click.option("--max-calls", "calls", type=click.IntRange(0), default=None, help="Requests at most.")
-@click.option("--max-tokens", "tokens", type=click.IntRange(0), default=None, help="Tokens in and out at most.")
-@click.option("--max-usd", "usd", type=click.FloatRange(0), default=None, help="US dollars at most.")
-@click.option("--max-seconds", "seconds", type=click.FloatRange(0.1), default=None, help="Seconds at most.")
-@click.option("--max-depth", "depth", type=click.IntRange(0, 10), default=None, help="Runs below the first one.")
+@asking_options
 @click.option("--estimate", is_flag=True, help="Say what it may cost at most; ask nobody.")
 @as_json
 def ask_command(which: Which, question: str, estimate: bool, as_json: bool, **how: Any) -> None:
@@ -75,12 +88,17 @@ def ask_command(which: Which, question: str, estimate: bool, as_json: bool, **ho
     Needs somebody to ask: OPENAI_API_KEY or OPENAI_BASE_URL, or a `claude` or `codex` that is logged in. Exit codes:
     0 answered, 1 not answered, 2 the call itself is wrong, 130 interrupted.
     """
+    answered(which, question, how, as_json=as_json, is_estimate=estimate)
+
+
+def answered(which: Which, question: str, how: Mapping[str, Any], *, as_json: bool, is_estimate: bool = False) -> None:
+    """Ask, print what came of it, and leave with the exit code that tells it."""
     asked = _since_start(How(**how))
     try:
         with wire() as stores, Asker(stores) as asker, stores.lend() as store:
             session = find(store, which) if which.is_named or not asked.files else None
             found: AskAnswer | Estimate
-            if estimate:
+            if is_estimate:
                 found = asker.estimate(store, session, question, asked)
             else:
                 found = _waited(asker.start(store, session, question, asked), as_json=as_json)

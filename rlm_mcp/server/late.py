@@ -52,7 +52,12 @@ class LateAsker:
         from rlm_mcp.asker import How
         from rlm_mcp.server.asking_text import job_text
 
-        how = How(scope=arguments.get("scope", ""), usd=arguments.get("max_usd"), seconds=arguments.get("max_seconds"))
+        how = How(
+            scope=arguments.get("scope", ""),
+            is_summary=arguments.get("mode") == "summary",
+            usd=arguments.get("max_usd"),
+            seconds=arguments.get("max_seconds"),
+        )
         job = self.get().start(store, session, arguments["question"], how, parent=stop)
         progress.follow(job.state)
         return job_text(job.wait(self._stores.settings.ask_wait_seconds))

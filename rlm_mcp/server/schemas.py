@@ -132,7 +132,12 @@ TOOLS = (
         "what search and repl cannot settle (judging, summarising, classifying many parts). Long ones become a job.",
         arguments={
             "question": {"type": "string"},
-            "scope": {"type": "string", "description": "session (default), docs, or Refs: 'e12 t3 d1f2e3d4c'"},
+            "scope": {"type": "string", "description": "session (default), docs, repo, or Refs: 'e12 t3 d1f2e3d4c'"},
+            "mode": {
+                "type": "string",
+                "enum": ["answer", "summary"],
+                "description": "summary: condense the scope; question says what matters most",
+            },
             "max_usd": {"type": "number", "minimum": 0, "maximum": 1_000},
             "max_seconds": {"type": "number", "minimum": 1, "maximum": 86_400},
         },

@@ -350,10 +350,32 @@ def _m003_runs(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+_SUMMARIES = """
+-- Trees of summaries that other models made. Exist only with us, and nothing needs them.
+CREATE TABLE summary (
+    scope TEXT NOT NULL,                         -- what the tree is of, in words
+    level INTEGER NOT NULL,                      -- 0: a leaf
+    number INTEGER NOT NULL,
+    ref TEXT NOT NULL,                           -- of the bytes it stands for
+    text TEXT NOT NULL,
+    children TEXT NOT NULL,                      -- JSON: numbers in the level below
+    model TEXT NOT NULL,
+    time REAL NOT NULL,
+    PRIMARY KEY (scope, level, number)
+) WITHOUT ROWID;
+"""
+
+
+def _m004_summaries(connection: sqlite3.Connection) -> None:
+    for statement in _statements(_SUMMARIES):
+        connection.execute(statement)
+
+
 MIGRATIONS: tuple[tuple[str, Migration], ...] = (
     ("first", _m001_first),
     ("repl", _m002_repl),
     ("runs", _m003_runs),
+    ("summaries", _m004_summaries),
 )
 
 

@@ -1,0 +1,188 @@
+"""summarize: a text too long to read becomes a tree of summaries, each with the Ref of what it stands for.
+
+Leaves are made from pieces of about 3,000 tokens, cut at natural borders from the beginning on, so a text that has
+grown keeps its pieces; every level above is condensed from the one below. All answers are cached by content: done
+again, only what is new is asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rlm_mcp.costs import Spent
+from rlm_mcp.errors import BudgetExceeded, QueryError, RlmError, SubLMError
+from rlm_mcp.recursion.asking import prompt_text
+from rlm_mcp.recursion.run import OK, Engine, ended_by
+from rlm_mcp.recursion.scope import Scope, Source
+from rlm_mcp.store import summaries
+from rlm_mcp.store.database import Store
+from rlm_mcp.store.summaries import SummaryRow
+from rlm_mcp.sublm.budget import Budget
+from rlm_mcp.sublm.lm import Request, Stop
+from rlm_mcp.sublm.metered import Asked, Purpose
+from rlm_mcp.verbs.ask import AskAnswer
+
+_PIECE_BYTES = 12_000
+"""About 3,000 tokens."""
+_LEAST_BYTES = 4_000
+"""A piece is not cut before."""
+_FAN_IN = 8
+"""Summaries condensed into one."""
+_REPLY_TOKENS = 600
+_BORDERS = (b"\n@e", b"\n\n", b"\n", b" ")
+"""Where a piece may end, the best first: before an Event's header in a Session's log."""
+_Wanted = tuple[str, str, tuple[int, ...]]
+"""A summary to be made: its Ref, what it is made from, the numbers of that in the level below."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A tree of summaries, or what there is of it."""
+
+    text: str
+    """That stands for all; empty unless ``status`` is ``ok``."""
+    status: str
+    """``ok``, or what ended it, as of a Run."""
+    rows: tuple[SummaryRow, ...]
+    """All that was made, the leaves first."""
+    pieces: int
+    """Leaves there are to make."""
+    spent: Spent
+    error: RlmError | None = None
+
+
+def summarize(store: Store, scope: Scope, engine: Engine, *, budget: Budget, stop: Stop, focus: str = "") -> Summary:
+    """Summarise the scope; one without a ``focus`` is kept in the store.
+
+    Raises:
+        QueryError: there is no text.
+        StoreError: it cannot be kept.
+    """
+    sources = scope.texts if scope.texts is not None else scope.sources[:1]
+    pieces = [piece for source in sources for piece in _pieces(source)]
+    if not pieces:
+        raise QueryError(f"{scope.name} holds no text to summarise")
+    making = _Making(scope=scope.name, engine=engine, budget=budget, stop=stop, focus=focus.strip())
+    texts = [(piece.ref_of(piece.start, piece.end), piece.text()) for piece in pieces]
+    error = making.tree(texts)
+    status = OK if error is None else ended_by(error)
+    if error is None and not making.focus:
+        with store.writing():
+            summaries.put(store, scope.name, making.rows)
+    return Summary(
+        text=making.rows[-1].text if error is None else "",
+        status=status,
+        rows=tuple(making.rows),
+        pieces=len(pieces),
+        spent=budget.spent,
+        error=error,
+    )
+
+
+class _Making:
+    """A tree under way."""
+
+    def __init__(self, *, scope: str, engine: Engine, budget: Budget, stop: Stop, focus: str) -> None:
+        self.rows: list[SummaryRow] = []
+        self.focus = focus
+        self._scope = scope
+        self._engine = engine
+        self._budget = budget
+        self._stop = stop
+
+    def tree(self, texts: Sequence[tuple[str, str]]) -> BudgetExceeded | SubLMError | None:
+        """Make it, level by level; why it did not come to its end."""
+        level: list[SummaryRow] = []
+        wanted: list[_Wanted] = [(ref, text, ()) for ref, text in texts]
+        number = 0
+        while True:
+            level, error = self._level(number, wanted)
+            self.rows += level
+            if error is not None or len(level) == 1:
+                return error
+            groups = [level[at : at + _FAN_IN] for at in range(0, len(level), _FAN_IN)]
+            wanted = [
+                (_joined(group), "\n\n".join(row.text for row in group), tuple(row.number for row in group))
+                for group in groups
+            ]
+            number += 1
+
+    def _level(
+        self, level: int, wanted: Sequence[_Wanted]
+    ) -> tuple[list[SummaryRow], BudgetExceeded | SubLMError | None]:
+        """One level, without those that failed; and the first failure."""
+        system = prompt_text("leaf" if level == 0 else "condense")
+        if self.focus:
+            system = f"{system}\nWhat matters most: {self.focus}"
+        requests = [
+            Request(prompt=text, system=system, model=self._engine.sub_model, max_tokens=_REPLY_TOKENS)
+            for _ref, text, _children in wanted
+        ]
+        purpose = Purpose(run="", session=self._engine.session["key"], what="summarize")
+        answers = self._engine.sub.ask_all(requests, self._budget, self._stop, purpose, width=self._engine.width)
+        made: list[SummaryRow] = []
+        failed: BudgetExceeded | SubLMError | None = None
+        for number, ((ref, _text, children), answer) in enumerate(zip(wanted, answers, strict=True)):
+            if isinstance(answer, Asked):
+                made.append(
+                    SummaryRow(
+                        scope=self._scope,
+                        level=level,
+                        number=number,
+                        ref=ref,
+                        text=answer.text.strip(),
+                        children=children,
+                        model=answer.model,
+                        time=time.time(),
+                    )
+                )
+            else:
+                failed = failed or answer
+        return made, failed
+
+
+def _joined(group: Sequence[SummaryRow]) -> str:
+    """The Ref from the beginning of the first to the end of the last, where they are of one text; else the first's."""
+    first, last = group[0].ref, group[-1].ref
+    start, dash, _end = first.rpartition("-")
+    same = first.rpartition(":")[0] == last.rpartition(":")[0]
+    return f"{start}-{last.rpartition('-')[2]}" if dash and same else first
+
+
+def _pieces(source: Source) -> Iterator[Source]:
+    """The source in pieces, cut at natural borders."""
+    start = 0
+    while start < source.size:
+        piece = source.part(start, min(start + _PIECE_BYTES, source.size))
+        length = piece.size if start + piece.size >= source.size else _cut(piece.read())
+        yield source.part(start, start + length)
+        start += length
+
+
+def _cut(content: bytes) -> int:
+    """Where to end a piece that goes on."""
+    for border in _BORDERS:
+        at = content.rfind(border, _LEAST_BYTES)
+        if at >= 0:
+            return at + 1
+    at = len(content)
+    while at > 1 and content[at - 1] & 0xC0 == 0x80:  # not inside a character
+        at -= 1
+    return max(1, at - 1) if content[at - 1] & 0x80 else at
+
+
+def as_answer(found: Summary) -> AskAnswer:
+    """The summary as an answer: its Refs are those of the parts that the top was condensed from."""
+    parts = [row for row in found.rows if found.status == OK and row.level == max(0, found.rows[-1].level - 1)]
+    made = sum(row.level == 0 for row in found.rows)
+    return AskAnswer(
+        answer=found.text,
+        status=found.status,
+        way="summary",
+        spent=found.spent,
+        refs=tuple(row.ref for row in parts if row.ref),
+        partial="" if found.status == OK else "\n\n".join(row.text for row in found.rows if row.level == 0),
+        error=found.error or (None if made == found.pieces else QueryError("not all parts were summarised")),
+    )
