@@ -185,7 +185,7 @@ def in_place(target: CodexTarget) -> dict[str, bool]:
     states = codex_config.value(settings, ("hooks", "state"))
     return {
         "plugin files": all(_bytes(target.folder / name) == content for name, content in files.items()),
-        "settings": all(codex_config.value(settings, path) == value for path, value in wanted.items()),
+        "settings": all(_says(settings, path, value) for path, value in wanted.items()),
         "Codex's copy of the plugin": _is_cached(target, files),
         "consent to the hook": isinstance(states, Mapping) and any(key.startswith(f"{_PLUGIN}:") for key in states),
     }
@@ -300,11 +300,31 @@ def _config_step(target: CodexTarget, *, with_budget: bool) -> Step | None:
             raise ClientError(f"{name!r} sets {'.'.join(path)!r} by hand; take that out, then install again")
     lines, wanted = _wanted(target, settings, with_budget=with_budget)
     current = codex_config.parse(now, name)
-    if all(codex_config.value(current, path) == value for path, value in wanted.items()):
+    if all(_says(current, path, value) for path, value in wanted.items()):
         return None
-    after = codex_config.with_block(bare, lines, name)
+    after = codex_config.with_block(bare, [*lines, *_added_below(now, _SERVER)], name)
     shown = f"change {name} (a copy stays in {target.backup})\n{_diff(now, after)}"
     return Step(shown=shown, apply=lambda: _change(target, now, after))
+
+
+def _says(settings: Mapping[str, Any], path: TablePath, wanted: Any) -> bool:
+    """Whether ``path`` is set as wanted; what the person or Codex has added there (``tools``) is theirs."""
+    found = codex_config.value(settings, path)
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return all(found.get(name) == value for name, value in wanted.items())
+    return bool(found == wanted)
+
+
+def _added_below(text: str, path: TablePath) -> list[str]:
+    """Lines of the tables below one of ours, which the person or Codex has added: tools that are allowed."""
+    marks = (codex_config.START, codex_config.END)
+    return [
+        line
+        for part in codex_config.parts(text)
+        if part.path is not None and len(part.path) > len(path) and part.path[: len(path)] == path
+        for line in part.text.splitlines()
+        if line.strip() not in marks
+    ]
 
 
 def _owned(target: CodexTarget, text: str, *, with_state: bool = True) -> list[TablePath]:

@@ -155,6 +155,28 @@ def test_a_second_install_finds_nothing_to_do(target):
     assert install_codex.plan_install(target).steps == ()
 
 
+def test_what_was_allowed_to_our_tools_is_kept_by_an_install_and_taken_out_with_them(target):
+    """By the person or by Codex, which writes it below our server; alone it would be no server at all."""
+    target.config.write_text(PERSONAL)
+    _apply(install_codex.plan_install(target))
+    before, state, after = target.config.read_text().partition("[hooks.state]")
+    allowed = '[mcp_servers.rlm-mcp.tools.ask]\napproval_mode = "approve"\n\n'
+    target.config.write_text(f"{before}{allowed}{state}{after}")
+    assert install_codex.plan_install(target).steps == ()
+    assert all(install_codex.in_place(target).values())
+    _apply(install_codex.plan_install(replace(target, python="/other/python")))
+    server = _settings(target)["mcp_servers"]["rlm-mcp"]
+    assert (server["command"], server["tools"]) == ("/other/python", {"ask": {"approval_mode": "approve"}})
+    _apply(install_codex.plan_uninstall(target))
+    assert target.config.read_text() == PERSONAL
+
+
+def test_the_endpoint_of_the_persons_environment_is_handed_on_and_nothing_else(target):
+    """Codex keeps its environment from servers; the key itself stands in no file."""
+    _apply(install_codex.plan_install(target))
+    assert _settings(target)["mcp_servers"]["rlm-mcp"]["env_vars"] == ["OPENAI_BASE_URL", "OPENAI_API_KEY"]
+
+
 def test_every_change_is_shown_before_it_is_made(target):
     """Nothing changes while planning; the diff names each line, the consent names the command."""
     target.config.write_text(PERSONAL)
