@@ -45,6 +45,7 @@ def test_the_plugin_is_rendered_with_absolute_paths(target: ClaudeTarget) -> Non
     """This interpreter, this package, this store: nothing is looked up at run time."""
     files = install_claude.rendered(target)
     assert f'const PYTHON = "{sys.executable}";' in files["hooks/compact.js"].decode()
+    assert f'const STORE_FOLDER = "{target.paths.home}";' in files["hooks/lend.js"].decode()
     hooks = json.loads(files["hooks/hooks.json"])
     commands = [hook["command"] for matchers in hooks["hooks"].values() for each in matchers for hook in each["hooks"]]
     assert all(command.startswith(f'"{sys.executable}" -I -S ') for command in commands)

@@ -9,6 +9,7 @@ import pytest
 from rlm_mcp.config import Settings
 from rlm_mcp.errors import SubLMUnavailable
 from rlm_mcp.sublm.choose import choose
+from rlm_mcp.sublm.lent import LentModel
 
 
 @pytest.fixture
@@ -39,6 +40,33 @@ CASES = [
 def test_what_is_set_comes_first_then_what_is_there(path: str, settings: dict, environ: dict, name: str):
     """The name says which."""
     assert choose(Settings(**settings), {"PATH": path, "HOME": "/nowhere", **environ}).name == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "name"),
+    [
+        ({}, {}, "lent"),
+        ({}, {"OPENAI_API_KEY": "k"}, "lent"),
+        ({"sub_backend": "lent"}, {"OPENAI_BASE_URL": "http://x/v1"}, "lent"),
+        ({}, {"OPENAI_BASE_URL": "http://x/v1"}, "openai http://x/v1"),
+        ({"sub_backend": "claude"}, {}, "claude"),
+    ],
+)
+def test_a_client_that_lends_its_model_comes_before_keys_and_programs(
+    path: str, settings: dict, environ: dict, name: str
+):
+    """But after an endpoint whose address is set; and only while its mod is there."""
+    lent = LentModel()
+    lent.take()
+    assert choose(Settings(**settings), {"PATH": path, "HOME": "/nowhere", **environ}, lent).name == name
+
+
+def test_a_lent_model_that_is_not_there_is_unavailable_and_passed_over(path: str):
+    """As where mods are switched off, and everywhere outside of Claude Code."""
+    environ = {"PATH": path, "HOME": "/nowhere"}
+    assert choose(Settings(), environ, LentModel()).name == "claude"
+    with pytest.raises(SubLMUnavailable, match="only Claude Code does"):
+        choose(Settings(sub_backend="lent"), environ)
 
 
 @pytest.mark.parametrize(

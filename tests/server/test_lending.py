@@ -1,0 +1,69 @@
+"""rlm_mcp.server.lending: the socket that a client's mod comes to."""
+
+import http.client
+import json
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rlm_mcp.config import Paths
+from rlm_mcp.server.lending import Door
+from rlm_mcp.store import live
+from rlm_mcp.sublm.lent import LentModel
+
+
+@pytest.fixture
+def door(paths: Paths) -> Iterator[Door]:
+    opened = Door(paths, 4711, LentModel())
+    yield opened
+    opened.shut()
+
+
+def word(paths: Paths) -> Path:
+    return live.path_of(paths, "lend", "4711")
+
+
+def post(paths: Paths, path: str, content: bytes = b"{}") -> tuple[int, object]:
+    connection = http.client.HTTPConnection("rlm-mcp")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(live.found(word(paths))["socket"])
+    connection.request("POST", path, content)
+    answer = connection.getresponse()
+    found = answer.status, json.loads(answer.read())
+    connection.close()
+    return found
+
+
+def test_a_mod_finds_it_by_its_clients_process(door: Door, paths: Paths) -> None:
+    """And takes what waits there; nothing does."""
+    assert post(paths, "/take") == (200, {"requests": [], "ended": [], "isOver": True})
+    assert post(paths, "/give", b'{"id": 9}') == (200, {})
+    assert door.lent.comes(0.0)
+
+
+@pytest.mark.parametrize(("path", "content", "status"), [("/take", b"no json", 400), ("/", b"{}", 404)])
+def test_what_it_does_not_know_it_refuses(door: Door, paths: Paths, path: str, content: bytes, status: int) -> None:
+    """And goes on."""
+    assert post(paths, path, content)[0] == status
+    assert post(paths, "/take")[0] == 200
+    assert door.lent.comes(0.0)
+
+
+def test_only_its_owner_may_come(door: Door, paths: Paths) -> None:
+    """Neither the socket's folder nor the word of it is open to others."""
+    folder = Path(live.found(word(paths))["socket"]).parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(word(paths).stat().st_mode) == 0o600
+    assert door.lent.name == "lent"
+
+
+def test_nothing_is_left_of_it(paths: Paths) -> None:
+    """Neither socket nor word."""
+    door = Door(paths, 4711, LentModel())
+    folder = Path(live.found(word(paths))["socket"]).parent
+    door.shut()
+    assert not folder.exists()
+    assert not word(paths).exists()
