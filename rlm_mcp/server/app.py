@@ -146,11 +146,11 @@ def serve(*, transcript: Path | None = None, repo: Path | None = None) -> NoRetu
     door = _lending(stores, finder.parent_id)
     repls, asker = Repls(stores), LateAsker(stores, door.lent if door is not None else None)
     anyio.run(_serve, build(Tools(stores=stores, repls=repls, asker=asker, finder=finder)))
+    if door is not None:
+        door.shut()
     tail.close()
     asker.close()
     repls.close()
-    if door is not None:
-        door.shut()
     _leave()
 
 

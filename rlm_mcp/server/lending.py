@@ -8,6 +8,7 @@ mod's calls of it would count as a tool call of the client, with its hooks and p
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socketserver
 import tempfile
@@ -21,6 +22,8 @@ from rlm_mcp.store import live
 from rlm_mcp.sublm.lent import LentModel
 
 _MOST_BYTES = 64 << 20
+_MOST_PATH_BYTES = 100
+"""Of a socket; 107 on Linux, 103 on macOS (unix(7), unix(4))."""
 _SECONDS = 30.0
 """The longest that one message may take to come."""
 
@@ -41,18 +44,28 @@ class Door(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             OSError: no socket, or no file, can be made.
         """
         self.lent = lent
-        self._folder = Path(tempfile.mkdtemp(prefix="rlm-mcp-"))
         self._word = live.path_of(paths, "lend", str(parent_id))
-        super().__init__(str(self._folder / "lend"), _Messages)
-        live.leave(paths, self._word, {"socket": str(self._folder / "lend")})
-        threading.Thread(target=self.serve_forever, name="rlm-mcp lend", daemon=True).start()
+        self._socket = self._word.with_suffix(f".{os.getpid()}")
+        self._folder: Path | None = None
+        if len(os.fsencode(self._socket)) > _MOST_PATH_BYTES:
+            self._folder = Path(tempfile.mkdtemp(prefix="rlm-mcp-"))
+            self._socket = self._folder / "lend"
+        self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._socket.unlink(missing_ok=True)
+        super().__init__(str(self._socket), _Messages)
+        self._socket.chmod(0o600)
+        live.leave(paths, self._word, {"socket": str(self._socket)})
+        threading.Thread(target=self.serve_forever, args=(0.05,), name="rlm-mcp lend", daemon=True).start()
 
     def shut(self) -> None:
         """Nothing is answered any more; socket and word are removed."""
-        self._word.unlink(missing_ok=True)
+        if live.found(self._word).get("socket") == str(self._socket):  # not that of a server that came after
+            self._word.unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
         self.shutdown()
         self.server_close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class _Messages(BaseHTTPRequestHandler):

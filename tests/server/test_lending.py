@@ -53,17 +53,23 @@ def test_what_it_does_not_know_it_refuses(door: Door, paths: Paths, path: str, c
 
 
 def test_only_its_owner_may_come(door: Door, paths: Paths) -> None:
-    """Neither the socket's folder nor the word of it is open to others."""
-    folder = Path(live.found(word(paths))["socket"]).parent
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE(word(paths).stat().st_mode) == 0o600
+    """Neither the socket nor the word of it is open to others, also where the store lies deep."""
+    deep = Paths(home=paths.home / ("deep" * 25))
+    elsewhere = Door(deep, 4711, LentModel())
+    for found in (paths, deep):
+        opened = Path(live.found(word(found))["socket"])
+        assert stat.S_IMODE(opened.stat().st_mode) == 0o600
+        assert stat.S_IMODE(opened.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(word(found).stat().st_mode) == 0o600
+    elsewhere.shut()
     assert door.lent.name == "lent"
 
 
 def test_nothing_is_left_of_it(paths: Paths) -> None:
     """Neither socket nor word."""
     door = Door(paths, 4711, LentModel())
-    folder = Path(live.found(word(paths))["socket"]).parent
+    opened = Path(live.found(word(paths))["socket"])
+    assert opened.is_socket()
     door.shut()
-    assert not folder.exists()
+    assert not opened.exists()
     assert not word(paths).exists()
