@@ -32,7 +32,8 @@ def answer_text(found: AskAnswer) -> str:
     lines += [f'- "{one.quote}"  {one.ref or one.source}' for one in checked]
     doubtful = len(found.evidence) - len(checked)
     if doubtful:
-        lines.append(f"({doubtful} quotes were not found in the data, and are left out)")
+        what = "1 quote was" if doubtful == 1 else f"{doubtful} quotes were"
+        lines.append(f"({what} not found in the data, and left out)")
     return "\n".join([*lines, f"[{_cost(found)}]"])
 
 

@@ -18,8 +18,9 @@ from watchdog.observers.api import ObservedWatch
 
 from rlm_mcp.errors import RlmError
 from rlm_mcp.hook.prepare import prepare
+from rlm_mcp.repo.shadow import sweep
 from rlm_mcp.repo.snapshots import take
-from rlm_mcp.store import sessions
+from rlm_mcp.store import live, sessions
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.verbs.ingest import ingest
 from rlm_mcp.wiring import Stores, repo_of
@@ -65,13 +66,26 @@ class Tail:
             self._observer.start()
         except OSError as error:
             self._complain(f"the transcript is looked at every {_RECONCILE_SECONDS:g} s only ({error})")
+        is_first = True
         while not self._is_stopping.is_set():
             self._woken.clear()
             self._follow()
+            if is_first:
+                self._tidy()
+                is_first = False
             self._woken.wait(_RECONCILE_SECONDS)
             self._is_stopping.wait(_DEBOUNCE_SECONDS if self._woken.is_set() else 0)
         if self._observer.is_alive():
             self._observer.stop()
+
+    def _tidy(self) -> None:
+        """Remove what servers and snapshots of long ago have left."""
+        paths = self._stores.paths
+        try:
+            live.tidy(paths, "lend")
+            sweep(paths, time.time())
+        except (RlmError, OSError) as error:
+            self._complain(f"old files were not removed: {error}")
 
     def _follow(self) -> None:
         """Ingest what is new, if anything; whatever goes wrong is tried again at the next wake."""

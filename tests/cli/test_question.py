@@ -111,7 +111,7 @@ def test_a_small_text_takes_one_call(cli: CommandLine, serving: Serving, tmp_pat
     assert (code, found["answer"], found["way"], found["calls"], len(found["refs"])) == (0, SECRET, "one call", 1, 1)
     assert NEEDLE in endpoint.prompts[0]
     told = cli("ask", "-q", "What is the secret word?", "--context", log).out
-    assert "1 quotes were not found" in told
+    assert "1 quote was not found" in told
     assert "made up" not in told
 
 

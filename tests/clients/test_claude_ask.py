@@ -105,8 +105,8 @@ def test_a_short_session_is_answered_in_one_call_with_checked_quotes(home: Claud
         live.asks(bash("echo 'checksum of part 7: 482130977'"))
         told = live.asks(ask("What is the checksum of part 7?"))
         assert told.startswith('482130977\n- "checksum of part 7: 482130977"  log:')
-        assert "(1 quotes were not found in the data, and are left out)" in told
-        assert "by one call; 1 calls, " in told
+        assert "(1 quote was not found in the data, and left out)" in told
+        assert "by one call; 1 call, " in told
 
 
 def test_an_endpoint_named_in_the_clients_environment_is_asked(home: ClaudeHome, api: Provider) -> None:

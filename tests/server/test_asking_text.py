@@ -22,7 +22,7 @@ def test_only_what_was_checked_is_shown_as_a_source() -> None:
     )
     assert told.startswith('So.\n- "it is so"  d1f2e3d4c:0-8\n')
     assert "made up" not in told
-    assert "1 quotes were not found" in told
+    assert "1 quote was not found" in told
     assert told.endswith("[r1f2e3d4c; by run; 0 calls, 0 + 0 tokens, $0.0000]")
 
 
@@ -39,7 +39,7 @@ def test_no_answer_says_why_and_what_there_was() -> None:
     ("spent", "told"),
     [
         (Spent(calls=2, tokens_in=1_500, tokens_out=20, usd=0.01), "2 calls, 1,500 + 20 tokens, $0.0100"),
-        (Spent(calls=1, unpriced=1), "1 calls, 0 + 0 tokens, price unknown"),
+        (Spent(calls=1, unpriced=1), "1 call, 0 + 0 tokens, price unknown"),
         (Spent(cached=3, failed=1), "0 calls, 0 + 0 tokens, $0.0000, 3 from the cache, 1 failed"),
     ],
 )

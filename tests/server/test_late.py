@@ -56,9 +56,9 @@ def test_ask_answers_at_once_where_it_can(
     with serving(paths, recorded_session, QUICK, monkeypatch) as (tools, endpoint):
         told = call(tools, "ask", question="How many turns were there?")
         assert told.startswith("7\n[r")
-        assert "1 calls" in told
+        assert "1 call" in told
         assert len(endpoint.requests) == 1
-        assert "asked by this session: 1 calls" in call(tools, "status")
+        assert "asked by this session: 1 call" in call(tools, "status")
 
 
 def test_a_long_question_becomes_a_job(paths: Paths, recorded_session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
