@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from rlm_mcp.costs import Limits
-from rlm_mcp.errors import SubLMUnavailable, UsageError
-from rlm_mcp.recursion.asking import Asking
-from rlm_mcp.recursion.run import Engine, Run
+from rlm_mcp.errors import BudgetExceeded, SubLMUnavailable, UsageError
+from rlm_mcp.recursion.asking import Asking, failed
+from rlm_mcp.recursion.children import Children, Parent
+from rlm_mcp.recursion.run import Engine, Run, entry
 from rlm_mcp.recursion.scope import Scope
 from rlm_mcp.redact import redact
 from rlm_mcp.sandbox.repl import Binding, Handed
@@ -209,13 +210,29 @@ class Asker:
         settings = self._stores.settings
         return Asking(
             metered=self.metered(),
-            budget=Budget(replace(self.limits(How()), seconds=None, depth=0)),
+            budget=Budget(replace(self.limits(How()), seconds=None)),
             stop=stop,
             run="",
             session=session_key,
             model=settings.sub_model,
             width=settings.sub_width,
         )
+
+    def children(self, session: SessionRow, asking: Asking) -> Children:
+        """``rlm_query`` for a Cell outside of any Run: each question is a Run of its own, within the Cell's budget."""
+        with self._stores.lend() as store:
+            parts = sessions.continued(store, session)
+            scope = self._scope(store, session, parts, How())
+        engine = self._engine(parts, How())
+
+        def child(question: str, given: Scope) -> dict[str, JSON]:
+            try:
+                budget = asking.budget.child(Limits(depth=asking.budget.limits.depth))
+            except BudgetExceeded as error:
+                return failed(type(error).__name__, str(error))
+            return entry(Run(engine, question, given, budget=budget, stop=asking.stop).to_the_end())
+
+        return Children(Parent(session_key=session.key, scope=scope, bindings=engine.data), child)
 
     def _begun(self, job: Job, work: Callable[[], AskAnswer]) -> Job:
         def held() -> AskAnswer:

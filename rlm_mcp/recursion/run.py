@@ -85,6 +85,15 @@ def ended_by(error: RlmError) -> str:
     return "repl"
 
 
+def entry(found: RunAnswer) -> dict[str, JSON]:
+    """What a Cell is told of a Run that it asked for."""
+    if found.error is not None:
+        return failed(type(found.error).__name__, str(found.error))
+    quotes: list[JSON] = [one.quote for one in found.evidence if one.is_verified]
+    refs: list[JSON] = [*verified_refs(found.evidence)]
+    return {"answer": found.answer, "quotes": quotes, "refs": refs, "run": found.run}
+
+
 class Run:
     """A Run under way. One thread; its children have theirs."""
 
@@ -270,9 +279,7 @@ class Run:
             self._given.heard_child(None)
             return failed(type(error).__name__, str(error))
         self._given.heard_child(found.answer)
-        quotes: list[JSON] = [one.quote for one in found.evidence if one.is_verified]
-        refs: list[JSON] = [*verified_refs(found.evidence)]
-        return {"answer": found.answer, "quotes": quotes, "refs": refs, "run": found.run}
+        return entry(found)
 
     def _final(self, value: str) -> RunAnswer:
         evidence = self._checked(self._given.quotes)

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from rlm_mcp.errors import UsageError
 from rlm_mcp.sandbox.repl import Binding, Handed, called
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.server.progress import Progress
@@ -21,9 +20,10 @@ from rlm_mcp.wiring import Stores
 if TYPE_CHECKING:
     from rlm_mcp.asker import Asker
     from rlm_mcp.recursion.asking import Asking
+    from rlm_mcp.recursion.children import Children
 
 _ASKED_IN_CELLS = ("llm_query", "llm_map")
-_ASKED_IN_RUNS = ("rlm_query", "give")
+_ASKED_OF_CHILDREN = ("rlm_query", "give")
 
 
 class LateAsker:
@@ -76,10 +76,10 @@ class LateAsker:
 
     def cell_bindings(self, session: SessionRow, stop: Stop) -> Mapping[str, Binding]:
         """``llm_query`` and its kind for one Cell outside of any Run."""
-        cell = _Cell(self.get, session.key, stop)
+        cell = _Cell(self.get, session, stop)
         return {
             **{name: partial(cell.ask, name) for name in _ASKED_IN_CELLS},
-            **dict.fromkeys(_ASKED_IN_RUNS, _not_in_a_run),
+            **{name: partial(cell.ask_children, name) for name in _ASKED_OF_CHILDREN},
         }
 
     def close(self) -> None:
@@ -90,20 +90,26 @@ class LateAsker:
 
 
 class _Cell:
-    """Whom one Cell asks, within one budget; looked for when it asks first."""
+    """Whom one Cell asks, within one budget; looked for when it asks first. A Cell calls one function at a time."""
 
-    def __init__(self, asker: Callable[[], Asker], session_key: str, stop: Stop) -> None:
+    def __init__(self, asker: Callable[[], Asker], session: SessionRow, stop: Stop) -> None:
         self._asker = asker
-        self._session_key = session_key
+        self._session = session
         self._stop = stop
         self._asking: Asking | None = None
+        self._children: Children | None = None
 
     def ask(self, name: str, **arguments: Any) -> JSON | Handed:
-        """What the host function of that name says; a Cell calls one at a time."""
+        """What the host function of that name says."""
+        return called(self._found().bindings(), name, arguments)
+
+    def ask_children(self, name: str, **arguments: Any) -> JSON | Handed:
+        """What that function over Runs of their own says."""
+        if self._children is None:
+            self._children = self._asker().children(self._session, self._found())
+        return called(self._children.bindings(), name, arguments)
+
+    def _found(self) -> Asking:
         if self._asking is None:
-            self._asking = self._asker().asking(self._session_key, self._stop)
-        return called(self._asking.bindings(), name, arguments)
-
-
-def _not_in_a_run(**_arguments: Any) -> NoReturn:
-    raise UsageError("there is no run here to ask another; use llm_query, or ask (the tool, or 'rlm-mcp ask')")
+            self._asking = self._asker().asking(self._session.key, self._stop)
+        return self._asking

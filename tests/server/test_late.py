@@ -105,7 +105,7 @@ def test_a_client_that_waits_no_more_ends_the_question(
 
 
 def test_a_cell_asks_within_one_budget(paths: Paths, recorded_session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``llm_query`` and ``llm_map`` outside of any Run; one Cell has the limits of one Run; no children."""
+    """``llm_query`` and ``llm_map`` outside of any Run; one Cell has the limits of one Run."""
     script = programs("no root is asked", sub=lambda prompt: f"about {prompt}")
     with serving(paths, recorded_session, script, monkeypatch, run_calls=5) as (tools, endpoint):
         assert "'about x'" in call(tools, "repl", code="llm_query('x')")
@@ -114,7 +114,6 @@ def test_a_cell_asks_within_one_budget(paths: Paths, recorded_session: Path, mon
         assert "limit of 5 calls" in over
         assert len(endpoint.requests) == 3 + 5
         assert "'about 4'" in call(tools, "repl", code="kept")
-        assert "there is no run here" in call(tools, "repl", code="rlm_query('What?', 'text')")
         assert "asked by this session: 8 calls" in call(tools, "status")
 
 
@@ -148,3 +147,17 @@ def test_nobody_to_ask_is_said_by_whoever_asks(
         assert "by search" in call(tools, "ask", question="which commands failed?")
         until(lambda: endpoint.under_way == 0)
         assert endpoint.requests == []
+
+
+def test_a_cell_asks_runs_of_its_own(paths: Paths, recorded_session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``rlm_query`` outside of any Run: over a text, a part of the session, or all of it; within the Cell's budget."""
+    script = programs("FINAL(f'{len(context)} characters')", sub=lambda prompt: prompt)
+    with serving(paths, recorded_session, script, monkeypatch, run_calls=5) as (tools, endpoint):
+        assert call(tools, "repl", code="str(rlm_query('How long?', 'x' * 1_000))").startswith("'1000 characters'")
+        part = call(tools, "repl", code="a = rlm_query('How long?', session.text[:5_000]); print(a.answer, a.run[0])")
+        assert part.startswith("5000 characters r")
+        many = call(tools, "repl", code="[str(one) for one in rlm_query_batched([('1?', 'ab'), ('2?', 'abc'), '3?'])]")
+        assert many.startswith("['2 characters', '3 characters', '121")
+        over = call(tools, "repl", code="print(rlm_query_batched([(f'{n}?', 'ab' * n) for n in range(3, 12)]))")
+        assert "BudgetExceeded" in over
+        assert len(endpoint.requests) == 5 + 5
