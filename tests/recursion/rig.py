@@ -164,7 +164,15 @@ def file_source(path: Path) -> Source:
 
 
 @contextmanager
-def rig(home: Path, script: Script, *, seconds: float = 0.0, caps: Caps = PLENTY, **more: Any) -> Iterator[RunRig]:
+def rig(
+    home: Path,
+    script: Script,
+    *,
+    seconds: float = 0.0,
+    caps: Caps = PLENTY,
+    call_seconds: float = 30.0,
+    model: type[Watched] = Watched,
+) -> Iterator[RunRig]:
     """Everything, in a throwaway folder."""
     with Stores(Paths(home=home), Settings()) as stores:
-        yield RunRig(stores, Watched(script, seconds=seconds), caps=caps, **more)
+        yield RunRig(stores, model(script, seconds=seconds), caps=caps, call_seconds=call_seconds)
