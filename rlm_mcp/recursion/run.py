@@ -306,6 +306,7 @@ class Run:
             depth=self.depth,
             question=redact(self._question)[0],
             scope=self._scope.name,
+            refs=self._scope.refs,
             model=engine.root_model or engine.root.backend.default_model,
             sub_model=engine.sub_model or engine.sub.backend.default_model,
             backend=engine.root.backend.name,

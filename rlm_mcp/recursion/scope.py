@@ -102,6 +102,12 @@ class Scope:
         """Where quotes may come from, those with Refs first."""
         return (*self.sources, *(self.texts or ()))
 
+    @property
+    def refs(self) -> str:
+        """Refs of its texts with blanks between; empty where one has none, and for the Session's text."""
+        found = [source.ref_of(source.start, source.end) for source in self.texts or ()]
+        return " ".join(found) if all(found) else ""
+
     def told(self, session: Mapping[str, Any]) -> str:
         """What the root reads of it at first: kind and sizes."""
         note = f"; {self.note}" if self.note else ""

@@ -42,6 +42,8 @@ class RunRow:
     question: str
     scope: str
     """What it looks at, in words."""
+    refs: str
+    """Refs of its texts with blanks between, by which it can be asked again; empty where they have none."""
     model: str
     sub_model: str
     backend: str
@@ -81,8 +83,8 @@ def new_id() -> str:
 def begin(store: Store, run: RunRow) -> None:
     """Write that it begins. Inside ``writing()``."""
     store.connection.execute(
-        "INSERT INTO run (id, parent, root, session_key, depth, question, scope, model, sub_model, backend, limits, "
-        "started, pid, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO run (id, parent, root, session_key, depth, question, scope, refs, model, sub_model, backend, "
+        "limits, started, pid, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run.id,
             run.parent,
@@ -91,6 +93,7 @@ def begin(store: Store, run: RunRow) -> None:
             run.depth,
             run.question,
             run.scope,
+            run.refs,
             run.model,
             run.sub_model,
             run.backend,
@@ -224,6 +227,7 @@ def _run(row: sqlite3.Row) -> RunRow:
         depth=row["depth"],
         question=row["question"],
         scope=row["scope"],
+        refs=row["refs"],
         model=row["model"],
         sub_model=row["sub_model"],
         backend=row["backend"],

@@ -272,6 +272,7 @@ CREATE TABLE run (
     depth INTEGER NOT NULL,
     question TEXT NOT NULL,
     scope TEXT NOT NULL,                         -- what it looks at, in words
+    refs TEXT NOT NULL,                          -- Refs of its texts, blanks between; '' where there are none
     model TEXT NOT NULL,
     sub_model TEXT NOT NULL,
     backend TEXT NOT NULL,

@@ -58,6 +58,11 @@ def tree(store: Store, scope: str) -> list[SummaryRow]:
     ]
 
 
+def finished(store: Store, session_key: str) -> SummaryRow | None:
+    """The text that stands for a Session, if it was made; its Ref says up to where in the log it reaches."""
+    return top(store, f"session {session_key}")
+
+
 def top(store: Store, scope: str) -> SummaryRow | None:
     """The text that stands for all of it, if it was made."""
     found = tree(store, scope)

@@ -50,7 +50,7 @@ def documents_scope(store: Store, session: SessionRow) -> Scope:
     if not rows:
         raise QueryError("no documents are loaded in this session; load brings files in")
     texts = tuple(_of_document(store, row.name, row) for row in rows)
-    return Scope(name=f"{len(texts)} documents", texts=texts, is_list=True)
+    return Scope(name=f"{len(texts):,} documents of session {session.key}", texts=texts, is_list=True)
 
 
 def refs_scope(store: Store, session: SessionRow, refs: Sequence[str]) -> Scope:
@@ -69,7 +69,8 @@ def refs_scope(store: Store, session: SessionRow, refs: Sequence[str]) -> Scope:
         sources += found
         is_one = len(found) == 1
         texts.append(found[0] if is_one else Source(name=ref, content=b"".join(one.read() for one in found)))
-    return Scope(name=", ".join(refs), texts=tuple(texts), is_list=len(texts) != 1, sources=tuple(sources))
+    name = f"{', '.join(refs)} of session {session.key}"
+    return Scope(name=name, texts=tuple(texts), is_list=len(texts) != 1, sources=tuple(sources))
 
 
 def _of_ref(store: Store, session: SessionRow, ref: str) -> list[Source]:

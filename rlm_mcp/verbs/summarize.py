@@ -8,8 +8,9 @@ again, only what is new is asked.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rlm_mcp.costs import Spent
 from rlm_mcp.errors import BudgetExceeded, QueryError, RlmError, SubLMError
@@ -33,7 +34,9 @@ _FAN_IN = 8
 _REPLY_TOKENS = 600
 _BORDERS = (b"\n@e", b"\n\n", b"\n", b" ")
 """Where a piece may end, the best first: before an Event's header in a Session's log."""
-_Wanted = tuple[str, str, tuple[int, ...]]
+_AT_ONCE = 256
+"""Texts that are in main storage together, however long all of it is."""
+_Wanted = tuple[str, Callable[[], str], tuple[int, ...]]
 """A summary to be made: its Ref, what it is made from, the numbers of that in the level below."""
 
 
@@ -65,8 +68,7 @@ def summarize(store: Store, scope: Scope, engine: Engine, *, budget: Budget, sto
     if not pieces:
         raise QueryError(f"{scope.name} holds no text to summarise")
     making = _Making(scope=scope.name, engine=engine, budget=budget, stop=stop, focus=focus.strip())
-    texts = [(piece.ref_of(piece.start, piece.end), piece.text()) for piece in pieces]
-    error = making.tree(texts)
+    error = making.tree([(piece.ref_of(piece.start, piece.end), piece.text, ()) for piece in pieces])
     status = OK if error is None else ended_by(error)
     if error is None and not making.focus:
         with store.writing():
@@ -92,10 +94,8 @@ class _Making:
         self._budget = budget
         self._stop = stop
 
-    def tree(self, texts: Sequence[tuple[str, str]]) -> BudgetExceeded | SubLMError | None:
+    def tree(self, wanted: Sequence[_Wanted]) -> BudgetExceeded | SubLMError | None:
         """Make it, level by level; why it did not come to its end."""
-        level: list[SummaryRow] = []
-        wanted: list[_Wanted] = [(ref, text, ()) for ref, text in texts]
         number = 0
         while True:
             level, error = self._level(number, wanted)
@@ -103,10 +103,7 @@ class _Making:
             if error is not None or len(level) == 1:
                 return error
             groups = [level[at : at + _FAN_IN] for at in range(0, len(level), _FAN_IN)]
-            wanted = [
-                (_joined(group), "\n\n".join(row.text for row in group), tuple(row.number for row in group))
-                for group in groups
-            ]
+            wanted = [(_joined(group), partial(_texts, group), tuple(row.number for row in group)) for group in groups]
             number += 1
 
     def _level(
@@ -116,31 +113,37 @@ class _Making:
         system = prompt_text("leaf" if level == 0 else "condense")
         if self.focus:
             system = f"{system}\nWhat matters most: {self.focus}"
-        requests = [
-            Request(prompt=text, system=system, model=self._engine.sub_model, max_tokens=_REPLY_TOKENS)
-            for _ref, text, _children in wanted
-        ]
         purpose = Purpose(run="", session=self._engine.session["key"], what="summarize")
-        answers = self._engine.sub.ask_all(requests, self._budget, self._stop, purpose, width=self._engine.width)
         made: list[SummaryRow] = []
-        failed: BudgetExceeded | SubLMError | None = None
-        for number, ((ref, _text, children), answer) in enumerate(zip(wanted, answers, strict=True)):
-            if isinstance(answer, Asked):
-                made.append(
-                    SummaryRow(
-                        scope=self._scope,
-                        level=level,
-                        number=number,
-                        ref=ref,
-                        text=answer.text.strip(),
-                        children=children,
-                        model=answer.model,
-                        time=time.time(),
-                    )
+        for start in range(0, len(wanted), _AT_ONCE):
+            batch = wanted[start : start + _AT_ONCE]
+            requests = [
+                Request(prompt=text(), system=system, model=self._engine.sub_model, max_tokens=_REPLY_TOKENS)
+                for _ref, text, _children in batch
+            ]
+            answers = self._engine.sub.ask_all(requests, self._budget, self._stop, purpose, width=self._engine.width)
+            made += [
+                SummaryRow(
+                    scope=self._scope,
+                    level=level,
+                    number=number,
+                    ref=ref,
+                    text=answer.text.strip(),
+                    children=children,
+                    model=answer.model,
+                    time=time.time(),
                 )
-            else:
-                failed = failed or answer
-        return made, failed
+                for number, ((ref, _text, children), answer) in enumerate(zip(batch, answers, strict=True), start=start)
+                if isinstance(answer, Asked)
+            ]
+            failed = next((answer for answer in answers if not isinstance(answer, Asked)), None)
+            if failed is not None:
+                return made, failed
+        return made, None
+
+
+def _texts(group: Sequence[SummaryRow]) -> str:
+    return "\n\n".join(row.text for row in group)
 
 
 def _joined(group: Sequence[SummaryRow]) -> str:

@@ -23,6 +23,7 @@ def _row(run_id: str, *, parent: str = "", root: str = "", session: str = "0badc
         depth=1 if parent else 0,
         question=f"What of {run_id}?",
         scope="session",
+        refs="d01234567:0-5 log:0-9",
         model="big",
         sub_model="small",
         backend="scripted",

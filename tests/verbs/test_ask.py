@@ -136,6 +136,10 @@ def test_tasks_over_documents_files_and_refs_are_answered_rightly(asked: Makes, 
         assert (found.status, found.answer) == ("ok", dataset.gold[task]), (task, found.error, found.partial)
     assert [at.read(ref) for ref in found.refs] == [one.quote for one in found.evidence]
     assert len(found.refs) == 2
+    with at.stores.lend() as store:
+        refs = runs.run_row(store, found.run).refs
+    again = at.ask(question(task), tokens=100_000_000, scope=refs)
+    assert (again.answer, again.refs) == (found.answer, found.refs)
 
 
 def test_refs_of_every_kind_can_be_asked_about(asked: Makes) -> None:

@@ -67,6 +67,20 @@ def test_a_text_that_has_grown_is_paid_only_where_it_is_new(at: Asked, tmp_path:
     assert len(at.model.came) - first < first / 2
 
 
+def test_a_long_text_is_read_a_part_at_a_time(at: Asked, tmp_path: Path) -> None:
+    """However many pieces it has, each is asked once, and a level has as many texts as pieces."""
+    log = tmp_path / "long.log"
+    log.write_text(lines(0, 60_000), encoding="utf-8")
+    found = at.ask("", files=(log,), is_summary=True, calls=10_000, tokens=100_000_000)
+    assert found.status == "ok"
+    with at.stores.lend() as store:
+        tree = summaries.tree(store, str(log))
+    leaves = [row.number for row in tree if row.level == 0]
+    assert leaves == list(range(len(leaves)))
+    assert len(leaves) > 256
+    assert found.spent.calls + found.spent.cached == len(tree)
+
+
 def test_a_limit_leaves_no_summary_but_what_there_was(at: Asked, tmp_path: Path) -> None:
     """Never ok, never a guess; the parts that were made are told, and nothing is kept as finished."""
     (tmp_path / "big.log").write_text(lines(0, 3_000), encoding="utf-8")
@@ -100,6 +114,6 @@ def test_a_session_is_summarised_with_a_focus(at: Asked) -> None:
         assert summaries.top(store, f"session {at.session.key}") is None
     assert at.ask("", is_summary=True).status == "ok"
     with at.stores.lend() as store:
-        top = summaries.top(store, f"session {at.session.key}")
+        top = summaries.finished(store, at.session.key)
     assert top is not None
     assert at.read(top.ref)
