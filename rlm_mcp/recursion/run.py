@@ -44,6 +44,7 @@ _NO_CODE = 3
 _SENT_BACK = 3
 """FINALs that do not count, after which the Run ends."""
 _PARTIAL_CHARS = 2_000
+_ANSWER_CHARS = 200_000
 _ELSEWHERE = 5
 """Quotes that are looked for in the repository."""
 
@@ -242,6 +243,8 @@ class Run:
             return f"FINAL refused: {self._limit.depth}."
         if not self._given.has_read:
             return "FINAL refused: you have not looked at any of the data yet."
+        if len(outcome.final) > _ANSWER_CHARS:
+            return f"FINAL refused: {len(outcome.final):,} characters; at most {_ANSWER_CHARS:,} are an answer."
         return "" if outcome.final.strip() else "FINAL refused: the answer is empty."
 
     def _told(self, outcome: Outcome, number: int, refusal: str) -> str:

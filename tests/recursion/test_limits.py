@@ -188,6 +188,15 @@ def test_who_answers_before_looking_has_no_answer(runs_with: Rigs, code: str) ->
     assert "not looked" in rig.model.of("root")[1].prompt
 
 
+@pytest.mark.parametrize("answer", ["''", "' \\n'", "context * 1_000_000"])
+def test_an_answer_that_is_none_is_sent_back(runs_with: Rigs, answer: str) -> None:
+    """Nothing, blanks, megabytes; the root may still give a right one."""
+    rig = runs_with(steps(block(f"FINAL({answer})"), block("FINAL(len(context))")))
+    came = rig.ask("?", "hello")
+    assert came.answer.answer == "5"
+    assert "FINAL refused" in rig.model.of("root")[1].prompt
+
+
 def test_who_looks_after_being_told_so_answers(runs_with: Rigs) -> None:
     """A FINAL that was refused costs a step, nothing more."""
     rig = runs_with(steps(block("FINAL('42')"), block("FINAL(context.count('user1:'))")))

@@ -1,5 +1,6 @@
 """rlm_mcp.recursion.run: the conversation as it is sent, word for word; Runs as they are kept, killed and cancelled."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -17,11 +18,12 @@ from rlm_mcp.recursion.asking import prompt_text
 from rlm_mcp.store import ledger, runs
 from rlm_mcp.store.database import open_store
 from rlm_mcp.store.runs import LOST
-from rlm_mcp.sublm.lm import Reply, Request, Usage
+from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
 from rlm_mcp.text import estimate_tokens
 from tests.recursion.conftest import Rigs
 from tests.recursion.golden import is_golden
 from tests.recursion.rig import block, by_model, nobody, steps
+from tests.repls import opened
 
 
 def _sent(requests: list[Request]) -> str:
@@ -318,6 +320,32 @@ def test_many_children_work_few_at_a_time(runs_with: Rigs) -> None:
     assert came.answer.answer == str(6 * 6 * 5)
     assert max(most) <= 1 + 4 + 4
     assert live == []
+
+
+def test_runs_leave_no_process_thread_or_descriptor_behind(runs_with: Rigs) -> None:
+    """However they end."""
+    rig = runs_with(
+        lambda request: (
+            "prose"
+            if "PROSE" in request.prompt
+            else block("os = __import__('os')\nos._exit(1)" if "EXIT" in request.prompt else "FINAL(len(context))")
+        )
+    )
+    rig.ask("?", "hello")
+    before = (opened(), threading.active_count())
+    for number in range(5):
+        rig.ask(f"{number}", "hello")
+        rig.ask(f"PROSE {number}", "hello")
+        rig.ask(f"EXIT {number}", "hello", limits=Limits(calls=3, seconds=20.0))
+        stop = Stop()
+        stop.now()
+        rig.ask(f"STOP {number}", "hello", stop=stop)
+    for thread in threading.enumerate():
+        if thread.name.startswith("rlm-mcp run repl"):  # a Repl that nobody waits for is ended when it is there
+            thread.join(30)
+    gc.collect()
+    assert opened() <= before[0] + 2
+    assert threading.active_count() <= before[1] + 2
 
 
 def test_nobody_is_asked_where_code_alone_answers(runs_with: Rigs) -> None:

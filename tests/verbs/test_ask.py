@@ -1,6 +1,7 @@
 """rlm_mcp.verbs.ask: the cheapest way that answers, evidence that resolves, over sessions, documents, files."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rlm_mcp.asker import How
 from rlm_mcp.errors import BudgetExceeded, DocumentError, QueryError, RefError, RunEnded, SubLMRefused
 from rlm_mcp.store import runs
 from rlm_mcp.sublm.lm import Request
@@ -15,7 +17,7 @@ from rlm_mcp.sublm.scripted import Script
 from rlm_mcp.verbs.load import load
 from tests.documents import TOKEN
 from tests.recursion.golden import is_golden
-from tests.recursion.rig import block, by_model, nobody, steps
+from tests.recursion.rig import ROOT, SUB, block, by_model, nobody, steps
 from tests.recursion.tasks import made, question, root, sub
 from tests.verbs.asked import Asked, asked_with
 
@@ -208,6 +210,31 @@ def test_a_question_must_ask_something_about_something(asked: Makes, tmp_path: P
     (tmp_path / "b.bin").write_bytes(b"\0" * 100)
     with pytest.raises(DocumentError):
         at.ask("What?", files=(tmp_path / "b.bin",))
+
+
+def test_a_question_can_be_left_to_itself_looked_at_and_cancelled(asked: Makes, tmp_path: Path) -> None:
+    """What it has so far is told while it runs, and kept when it is ended."""
+    (tmp_path / "big.txt").write_text("word " * 20_000)
+    reached = threading.Event()
+
+    def sub(_request: Request) -> str:
+        reached.set()
+        return "half an answer"
+
+    at = asked(by_model(root=steps(block("print('seen', context[:4])\nllm_query('more?')\nwhile True: pass")), sub=sub))
+    with at.stores.lend() as store:
+        job = at.asker.start(store, None, "How?", How(files=(tmp_path / "big.txt",), model=ROOT, sub_model=SUB))
+    assert reached.wait(30)
+    while "half an answer" not in job.state().partial:
+        job.wait(0.01)
+    state = at.asker.act(job.id, "cancel")
+    assert state.answer is not None
+    assert (state.answer.status, state.answer.answer) == ("cancelled", "")
+    assert "seen word" in state.answer.partial
+    assert "1 of 1 questions to models were answered" in state.answer.partial
+    with at.stores.lend() as store:
+        row = runs.run_row(store, job.id)
+    assert (row.status, row.partial) == ("cancelled", state.answer.partial)
 
 
 def test_children_see_the_session_too(asked: Makes) -> None:
