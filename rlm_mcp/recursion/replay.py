@@ -32,11 +32,7 @@ def recorded(store: Store, run_id: str) -> Scripted:
         UsageError: there is no such Run.
     """
     top = runs.run_row(store, run_id)
-    played = [
-        _Played(question=row.question, steps=runs.steps(store, row.id))
-        for row in runs.tree(store, top.root)
-        if row.id == top.id or row.depth > top.depth
-    ]
+    played = [_Played(question=row.question, steps=runs.steps(store, row.id)) for row in runs.tree(store, top.id)]
 
     def script(request: Request) -> Said:
         if request.system != prompt_text("root"):

@@ -188,10 +188,16 @@ def in_vain(store: Store, run: RunRow) -> int:
     return int(row["count"])
 
 
-def tree(store: Store, root: str) -> list[RunRow]:
-    """The Run and all below it, in the order they began."""
-    rows = store.connection.execute("SELECT * FROM run WHERE root = ? ORDER BY started, id", (root,))
-    return [_run(row) for row in rows.fetchall()]
+def tree(store: Store, run_id: str) -> list[RunRow]:
+    """The Run of that id and all below it, in the order they began."""
+    rows = store.connection.execute(
+        "SELECT * FROM run WHERE root = (SELECT root FROM run WHERE id = ?) ORDER BY depth, started, id", (run_id,)
+    ).fetchall()
+    wanted = {run_id}
+    for row in rows:  # parents before their children
+        if row["parent"] in wanted:
+            wanted.add(row["id"])
+    return sorted((_run(row) for row in rows if row["id"] in wanted), key=lambda run: (run.started, run.depth, run.id))
 
 
 def steps(store: Store, run_id: str) -> list[StepRow]:

@@ -93,7 +93,15 @@ def test_runs_are_listed_the_newest_first_without_those_below(store: Store) -> N
     _begin(store, _row("r4", parent="r1", root="r1", started=now + 3))
     assert [row.id for row in runs.latest(store)] == ["r3", "r2", "r1"]
     assert [row.id for row in runs.latest(store, session_key="0badcafe", limit=1)] == ["r3"]
-    assert [(row.id, row.parent) for row in runs.tree(store, "r1")] == [("r1", ""), ("r4", "r1")]
+    _begin(
+        store, _row("r5", parent="r4", root="r1", started=now + 3), _row("r6", parent="r1", root="r1", started=now + 4)
+    )
+    with store.writing() as connection:
+        connection.execute("UPDATE run SET depth = 2 WHERE id = 'r5'")
+    assert [row.id for row in runs.tree(store, "r1")] == ["r1", "r4", "r5", "r6"]
+    assert [row.id for row in runs.tree(store, "r4")] == ["r4", "r5"]
+    assert [row.id for row in runs.tree(store, "r6")] == ["r6"]
+    assert runs.tree(store, "r9") == []
 
 
 def test_steps_are_read_in_order_and_their_outputs_whole(store: Store) -> None:

@@ -212,6 +212,15 @@ def test_a_question_must_ask_something_about_something(asked: Makes, tmp_path: P
         at.ask("What?", files=(tmp_path / "b.bin",))
 
 
+def test_who_looks_at_the_repository_alone_has_looked(asked: Makes) -> None:
+    """Files of it are read without the host, and count all the same."""
+    at = asked(steps(block("FINAL(open(f'{repo.root}/a.txt').read())")))
+    (at.work / "a.txt").write_text("from the file")
+    at.transcript.bash("cat", "x" * 60_000)
+    found = at.ask("What does it say?")
+    assert (found.status, found.answer) == ("ok", "from the file")
+
+
 def test_a_question_can_be_left_to_itself_looked_at_and_cancelled(asked: Makes, tmp_path: Path) -> None:
     """What it has so far is told while it runs, and kept when it is ended."""
     (tmp_path / "big.txt").write_text("word " * 20_000)
