@@ -7,6 +7,7 @@ answered by one call; only then a root model programs a Repl.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -37,6 +38,14 @@ _GATE_REPLY_TOKENS = 1_024
 _SEARCH_TOKENS = 1_000
 _MOST_BYTES = 4 << 30
 _WHOLE_TOKENS = 16_000_000
+_LISTING = (["which"], ["what"], ["list"], ["show"], ["name"], ["give"], ["all"])
+"""How a question for a list begins."""
+_THOUGHT = frozenset({
+    "after", "answer", "because", "before", "best", "compare", "explain", "first", "it", "largest", "last", "latest",
+    "least", "longest", "mean", "means", "most", "order", "shortest", "that", "they", "this", "when", "who", "whom",
+    "whose", "why", "worst",
+})  # fmt: skip
+"""Words that ask for more than a list, or for something that was named before."""
 _ATOMIC = json.dumps(
     {
         "type": "object",
@@ -143,7 +152,7 @@ def estimate(session: SessionRow | None, question: str, scope: Scope, engine: En
     """The way that would be taken, and the most it can cost."""
     size = sum(source.size for source in _read_at_once(scope))
     model = engine.root_model or engine.root.backend.default_model
-    if session is not None and scope.texts is None and understand(question).is_plain_question:
+    if session is not None and scope.texts is None and _asks_for_a_list(question):
         return Estimate(way="search", scope_bytes=size, model="", calls=0, tokens=0, usd=0.0, seconds=0.0)
     if _fits_one_call(scope):
         most = engine.root.most(_atomic_request(question, scope, engine))
@@ -159,6 +168,13 @@ def estimate(session: SessionRow | None, question: str, scope: Scope, engine: En
         usd=limits.usd,
         seconds=limits.seconds or 0.0,
     )
+
+
+def _asks_for_a_list(question: str) -> bool:
+    """Whether a list of Facts is the answer, and no thought about them is asked for."""
+    words = re.findall(r"[a-z]+", question.lower())
+    begins = " ".join(words[:2]) == "how many" or words[:1] in _LISTING
+    return begins and not _THOUGHT.intersection(words) and understand(question).is_plain_question
 
 
 def _fits_one_call(scope: Scope) -> bool:
@@ -184,7 +200,7 @@ def _atomic_request(question: str, scope: Scope, engine: Engine) -> Request:
 
 def by_search(store: Store, session: SessionRow, question: str) -> AskAnswer | None:
     """The answer of search, where the question is a typed one and nothing else, and search finds something."""
-    if not understand(question).is_plain_question:
+    if not _asks_for_a_list(question):
         return None
     found = search(store, session, question, max_tokens=_SEARCH_TOKENS)
     if not found.total:

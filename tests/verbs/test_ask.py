@@ -46,6 +46,19 @@ def test_a_typed_question_is_answered_by_search_and_costs_nothing(asked: Makes) 
     assert at.model.came == []
 
 
+@pytest.mark.parametrize(
+    "question",
+    ["why did the tests fail?", "what does it say?", "is the task done?", "which file was edited most?",
+     "which tests failed and why?", "what was the first error?", "Summarise the decisions", "when did the user ask?"],
+)  # fmt: skip
+def test_a_question_that_wants_thought_is_not_answered_by_a_list(asked: Makes, question: str) -> None:
+    """Though search would find something."""
+    at = asked(_one_call("thought about"))
+    at.transcript.bash("pytest -q", "1 failed", exit_code=1)
+    found = at.ask(question)
+    assert (found.way, found.answer) == ("one call", "thought about")
+
+
 def test_what_fits_into_one_prompt_costs_one_call_and_its_quotes_are_checked(asked: Makes) -> None:
     """The Refs of those that stand there resolve to exactly them; the others are marked."""
     at = asked(_one_call("Z4", "never touch zone Z4", "never touch zone Z5"))
