@@ -42,13 +42,13 @@ class RunRow:
     question: str
     scope: str
     """What it looks at, in words."""
-    refs: str
-    """Refs of its texts with blanks between, by which it can be asked again; empty where they have none."""
     model: str
     sub_model: str
     backend: str
     limits: Mapping[str, Any]
     started: float
+    refs: str = ""
+    """Refs of its texts with blanks between, by which it can be asked again; empty where they have none."""
     ended: float | None = None
     pid: int = 0
     status: str = RUNNING
