@@ -49,8 +49,9 @@ class Watched(Scripted):
 
     def complete(self, request: Request, stop: Stop) -> Reply:
         """See ``SubLM``."""
-        stop.left(1.0)
-        self.came.append(Served(request=request, time=time.monotonic()))
+        moment = time.monotonic()
+        stop.left(1.0)  # as a backend looks, just before it sends
+        self.came.append(Served(request=request, time=moment))
         reply = super().complete(request, stop)
         self.answered.append(reply)
         return reply
@@ -97,6 +98,8 @@ class Came:
     answer: RunAnswer
     spent: Spent
     seconds: float
+    deadline: float
+    """By ``time.monotonic()``."""
     steps: Sequence[StepRow]
 
 
@@ -135,13 +138,15 @@ class RunRig:
         scope = scope or texts_scope(*texts, is_list=is_list)
         limits = limits or Limits(calls=1_000, tokens=10_000_000, seconds=60.0, depth=2)
         budget = Budget(limits)
-        started = time.monotonic()
         stop = stop or Stop(seconds=limits.seconds)
+        started = time.monotonic()
         run = Run(self.engine, question, scope, budget=budget, stop=stop)
         answer = run.to_the_end()
         seconds = time.monotonic() - started
         with self.stores.lend() as store:
-            return Came(answer=answer, spent=budget.spent, seconds=seconds, steps=runs.steps(store, answer.run))
+            noted = runs.steps(store, answer.run)
+        deadline = started + (limits.seconds or 0.0)
+        return Came(answer=answer, spent=budget.spent, seconds=seconds, deadline=deadline, steps=noted)
 
     def ledger(self, run: str = "") -> Spent:
         """What the Ledger says of a Run and all below it, or of everything."""
