@@ -37,7 +37,7 @@ from rlm_mcp.text import cut
 OK = "ok"
 _CELL_GRACE_SECONDS = 0.05
 _LEAST_CELL_SECONDS = 0.02
-_MARGIN_SECONDS = 0.5
+_MARGIN_SECONDS = 0.15
 """So long before a Cell's time is over, what it asks of models comes back as it is, so that the Cell can keep it."""
 _NO_CODE = 3
 """Replies without code in a row, after which the Run ends."""
