@@ -227,8 +227,15 @@ import ctypes, sys
 library = ctypes.CDLL(None)
 library.getenv.restype = ctypes.c_char_p
 tried('getenv', lambda: empty(library.getenv(C['variable'].encode())))
-start = ctypes.cast(ctypes.c_void_p.in_dll(library, '__environ'), ctypes.c_void_p).value
-print(ctypes.string_at(start, 2000))
+pointers = ctypes.POINTER(ctypes.c_char_p).in_dll(library, '__environ')
+for number in range(1000):
+    if not pointers or pointers[number] is None:
+        break
+    print(pointers[number])
+library.getauxval.restype = ctypes.c_ulong
+program_name = library.getauxval(31)
+# The kernel lays arguments, then the environment, right below the program's name at the stack's top.
+print(ctypes.string_at(program_name - 8000, 8000))
 print(sys.argv, sys.orig_argv, sys.path, sys.flags)
 """,
         ),
