@@ -2,7 +2,7 @@
 
 Grammar, as short as may be because Refs stand in the model's Window::
 
-    ref      = [session "."] place | document | step
+    ref      = [session "."] place | document | run | step
     session  = 8 hex digits, the Session's key
     place    = "e" seq [":" start "-" end]     an Event, or a byte span of its text
              | "t" number                      a Turn: all its Events
@@ -10,11 +10,11 @@ Grammar, as short as may be because Refs stand in the model's Window::
              | "c" number                      a Cell of the Session's Repl: its whole output
              | "s"                             the whole Session's log
     document = "d" hex [":" start "-" end]     a loaded Document, or a byte span of its text
+    run      = "r" and 8 hex digits            a Run, by its id: what it came to
     step     = run "." "c" number              what a step of a Run printed: its whole output
-    run      = "r" and 8 hex digits            the Run's id
     hex      = 8 to 64 hex digits, how the sha256 of the Document begins
 
-``e12`` alone means the Session at hand; Documents belong to the store. Spans are half-open, in bytes of UTF-8.
+``e12`` alone means the Session at hand; Documents and Runs belong to the store. Spans are half-open, in bytes of UTF-8.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATTERN = re.compile(
     r"|log:(?P<log_start>\d{1,15})-(?P<log_end>\d{1,15})"
     r"|c(?P<cell>\d{1,12})"
     r"|(?P<whole>s))"
-    r"|(?P<run>r[0-9a-f]{8})\.c(?P<step>\d{1,6})"
+    r"|(?P<run>r[0-9a-f]{8})(?:\.c(?P<step>\d{1,6}))?"
     r"|d(?P<document>[0-9a-f]{8,64})(?::(?P<from>\d{1,15})-(?P<to>\d{1,15}))?"
 )
 
@@ -46,7 +46,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ref:
-    """One address. Exactly one of ``event``, ``turn``, ``log``, ``cell``, ``document`` and ``whole`` is set."""
+    """One address. One of ``event``, ``turn``, ``log``, ``cell``, ``document``, ``run`` and ``whole`` is set."""
 
     session: str = ""
     """The Session's key; empty for the Session at hand, and of a Document."""
@@ -60,7 +60,7 @@ class Ref:
     cell: int | None = None
     """Number of a Cell in the Session's Repl, or in that of ``run``; from 1."""
     run: str = ""
-    """Id of the Run whose Cell it is; empty for one of the Session."""
+    """Id of the Run itself, or of the one whose ``cell`` it is; empty for a Cell of the Session."""
     document: str = ""
     """How the sha256 of a Document begins: 8 to 64 hex digits."""
     whole: bool = False
@@ -76,8 +76,9 @@ class Ref:
             return f"{prefix}t{self.turn}"
         if self.log is not None:
             return f"{prefix}log:{self.log.start}-{self.log.end}"
-        if self.cell is not None:
-            return f"{self.run}.c{self.cell}" if self.run else f"{prefix}c{self.cell}"
+        if self.run or self.cell is not None:
+            step = "" if self.cell is None else f"c{self.cell}"
+            return ".".join(part for part in (self.run or self.session, step) if part)
         return f"{prefix}s"
 
 

@@ -17,6 +17,11 @@ REFS = st.one_of(
     st.builds(Ref, session=KEYS, cell=NUMBERS),
     st.builds(
         Ref,
+        run=st.text("0123456789abcdef", min_size=8, max_size=8).map("r{}".format),
+        cell=st.one_of(st.none(), st.integers(0, 999_999)),
+    ),
+    st.builds(
+        Ref,
         document=st.text("0123456789abcdef", min_size=8, max_size=64),
         span=st.one_of(st.none(), SPANS),
     ),
@@ -39,6 +44,7 @@ def test_what_a_model_puts_around_a_ref_is_forgiven(text: str):
 @pytest.mark.parametrize(
     "text",
     ["", "12", "e", "E12", "e-1", "e12:", "e12:4", "e1:2-", "t", "x3", "log:4", "log", "1f2e3d4.e1", "1F2E3D4C.e1",
+     "r1f2e3d4", "r1f2e3d4c.", "r1f2e3d4c:0-4", "1f2e3d4c.r1f2e3d4c",
      "1f2e3d4c.", "e12 e13", "e12:0-400:2", "e" + "9" * 13, "c", "c1:0-4", "d1f2e3d4",
      "1f2e3d4c.d1f2e3d4c", "d1F2E3D4C", "d" + "0" * 65, "d1f2e3d4c:", "d1f2e3d4c:4", "e1\u0662:0-1x", "../e1", "\x00"],
 )  # fmt: skip
@@ -62,8 +68,10 @@ def test_an_empty_span_is_a_ref():
     assert parse_ref("e12:5-5").span == Span(start=5, end=5)
 
 
-@pytest.mark.parametrize("text", ["e12", "t0", "s", "log:0-4", "c3", "d1f2e3d4c", "d1f2e3d4c:0-0", "1f2e3d4c.c3"])
+@pytest.mark.parametrize(
+    "text", ["e12", "t0", "s", "log:0-4", "c3", "d1f2e3d4c", "d1f2e3d4c:0-0", "1f2e3d4c.c3", "r1f2e3d4c"]
+)
 def test_refs_are_equal_where_they_print_alike(text: str):
     """And tell the places apart: a Document is no Event, whatever its digits."""
-    others = ["e12", "t0", "s", "log:0-4", "c3", "d1f2e3d4c", "d1f2e3d4c:0-0", "1f2e3d4c.c3"]
+    others = ["e12", "t0", "s", "log:0-4", "c3", "d1f2e3d4c", "d1f2e3d4c:0-0", "1f2e3d4c.c3", "r1f2e3d4c"]
     assert [str(parse_ref(other)) for other in others if parse_ref(other) == parse_ref(text)] == [text]

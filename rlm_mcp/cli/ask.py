@@ -68,6 +68,7 @@ def read_command(which: Which, ref: str, offset: int, max_tokens: int | None, wh
       rlm-mcp read s --all          the whole session
       rlm-mcp read c4               what a cell of the REPL printed
       rlm-mcp read d1f2e3d4c        a loaded document
+      rlm-mcp read r1f2e3d4c        what a run came to
     """
     with opened(which) as (store, found):
         while True:

@@ -13,7 +13,7 @@ import click
 
 Progress = Callable[[int, int], None]
 
-_REF = r"\b(?:(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|[tc]\d+)|d[0-9a-f]{8,64}(?::\d+-\d+)?)\b"
+_REF = r"\b(?:(?:[0-9a-f]{8}\.)?(?:e\d+(?::\d+-\d+)?|[tc]\d+)|d[0-9a-f]{8,64}(?::\d+-\d+)?|r[0-9a-f]{8}(?:\.c\d+)?)\b"
 _LONG_BYTES = 4_000_000
 _LOUD = "NOT JAILED"
 _PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | dict.fromkeys(

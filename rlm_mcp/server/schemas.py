@@ -87,7 +87,7 @@ TOOLS = (
     ToolText(
         name="read",
         description="The exact text of a Ref: an event (e12), a span of it (e12:0-400), a turn (t3), the log "
-        "(log:0-900), a Cell's whole output (c5), a document (d1f2e3d4c).",
+        "(log:0-900), a Cell's whole output (c5), a document (d1f2e3d4c), an ask's whole answer (r1f2e3d4c).",
         arguments={
             "ref": {"type": "string"},
             "offset": {"type": "integer", "minimum": 0, "description": "byte to begin at"},

@@ -15,6 +15,7 @@ from rlm_mcp.redact import Secret
 from rlm_mcp.refs import Ref, Span, parse_ref
 from rlm_mcp.store import cells, documents, events, log, pieces, runs, sessions
 from rlm_mcp.store.database import Store, read_at
+from rlm_mcp.store.runs import RunRow
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.text import estimate_tokens
 
@@ -135,7 +136,8 @@ def _place(store: Store, session: SessionRow, ref: Ref) -> _Place:
     if ref.document:
         return _of_document(store, ref)
     if ref.run:
-        return _of_text(runs.whole_output(store, runs.run_row(store, ref.run).id, ref.cell or 0))
+        run = runs.run_row(store, ref.run)
+        return _of_run(run) if ref.cell is None else _of_text(runs.whole_output(store, run.id, ref.cell))
     owner = _owner(store, session, ref)
     if ref.cell is not None:
         return _of_cell(store, owner, ref.cell)
@@ -176,6 +178,17 @@ def _of_document(store: Store, ref: Ref) -> _Place:
             f"{str(ref)!r} ends behind its document, which has {row.length:,} bytes; {row.ref!r} is all of it"
         )
     return whole.part(whole.widened(ref.span))
+
+
+def _of_run(run: RunRow) -> _Place:
+    """What it came to: its answer, or what it had where it has none; then each of its quotes that was found."""
+    if run.status == runs.RUNNING:
+        raise RefError(f"run {run.id!r} has no answer yet; job({run.id!r}, 'wait') waits for it")
+    if not run.answer and not run.partial:
+        raise RefError(f"run {run.id!r} came to nothing ({run.status}); 'rlm-mcp run {run.id}' shows what it did")
+    said = run.answer or f"no answer ({run.status}); what it had by then:\n{run.partial}"
+    quotes = [f'- "{one["quote"]}"  {one["ref"] or one["source"]}' for one in run.evidence if one["is_verified"]]
+    return _of_text("\n".join([said, *quotes]))
 
 
 def _of_cell(store: Store, owner: SessionRow, number: int) -> _Place:

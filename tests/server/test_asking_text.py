@@ -1,11 +1,13 @@
 """rlm_mcp.server.asking_text: answers, jobs and costs in plain words."""
 
+from dataclasses import replace
+
 import pytest
 
 from rlm_mcp.costs import Spent
 from rlm_mcp.errors import BudgetExceeded
 from rlm_mcp.recursion.evidence import Evidence
-from rlm_mcp.server.asking_text import answer_text, estimate_text, job_text
+from rlm_mcp.server.asking_text import answer_text, cut_answer_text, estimate_text, job_text
 from rlm_mcp.server.spent_text import spent_text
 from rlm_mcp.verbs.ask import AskAnswer, Estimate
 from rlm_mcp.verbs.jobs import JobState
@@ -33,6 +35,37 @@ def test_no_answer_says_why_and_what_there_was() -> None:
     told = answer_text(found).splitlines()
     assert told[0] == "no answer (the limit of calls is reached: the limit of 4 calls is reached)"
     assert told[1:3] == ["what it had by then (no answer):", "seen: 7"]
+
+
+def test_a_long_answer_is_cut_for_a_tool_and_stands_whole_at_the_command_line() -> None:
+    """Head and tail, the true length, the Ref of the whole; what is short is the same in both."""
+    long = "first " + "x" * 200_000 + " last"
+    evidence = tuple(Evidence(quote="q" * 4_000, is_verified=True, ref=f"e{n}:0-4000") for n in range(50))
+    found = AskAnswer(answer=long, status="ok", way="run", spent=Spent(), evidence=evidence, run="r1f2e3d4c")
+    told = cut_answer_text(found)
+    assert told.startswith("first ")
+    assert " last\n- " in told
+    assert "left out; whole: r1f2e3d4c ..." in told
+    assert "left out; whole: e0:0-4000 ..." in told
+    assert "\n(30 more quotes: read r1f2e3d4c)\n" in told
+    assert told.endswith("; 200,011 characters, cut; whole: read r1f2e3d4c]")
+    assert len(told) < 16_000
+    whole = answer_text(found)
+    assert long in whole
+    assert whole.count("q" * 4_000) == 50
+    short = replace(found, answer="So.", evidence=evidence[:0])
+    assert cut_answer_text(short) == answer_text(short)
+
+
+def test_what_there_was_without_an_answer_is_cut_too() -> None:
+    """Of a run that ended, of one that goes on, and of an error's words."""
+    error = BudgetExceeded("e" * 50_000, limit="calls")
+    found = AskAnswer(answer="", status="calls", way="run", spent=Spent(), partial="p" * 50_000, error=error, run="r1")
+    state = JobState(id="r1", question="?", seconds=1.0, told="", partial="", answer=found, error=None)
+    assert "50,000 characters, cut; whole: read r1]" in job_text(state)
+    going = replace(state, partial="p" * 50_000, answer=None)
+    broken = replace(state, answer=None, error=error)
+    assert [len(job_text(one)) < 6_000 for one in (state, going, broken)] == [True, True, True]
 
 
 @pytest.mark.parametrize(

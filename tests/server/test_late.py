@@ -76,6 +76,24 @@ def test_a_long_question_becomes_a_job(paths: Paths, recorded_session: Path, mon
         assert len(endpoint.requests) == 2
 
 
+def test_a_long_answer_comes_cut_and_is_read_by_its_ref(
+    paths: Paths, recorded_session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page, to the last character; the model needs no shell for it."""
+    script = programs("len(session.turns)\nFINAL(''.join(f'{n:08}' for n in range(20_000)))")
+    with serving(paths, recorded_session, script, monkeypatch) as (tools, _endpoint):
+        told = call(tools, "ask", question="Count upwards, please.")
+        assert len(told) < 9_000
+        assert told.startswith("0000000000000001")
+        (run,) = re.findall(r"160,000 characters, cut; whole: read (r[0-9a-f]{8})\]$", told)
+        page = call(tools, "read", ref=run)
+        pages = [page.rpartition("\n[bytes")[0]]
+        while offset := re.findall(r"read on with offset=(\d+)\]$", page):
+            page = call(tools, "read", ref=run, offset=int(offset[0]))
+            pages.append(page.rpartition("\n[bytes")[0])
+        assert "".join(pages) == "".join(f"{n:08}" for n in range(20_000))
+
+
 def test_two_questions_at_once_do_not_wait_for_each_other(
     paths: Paths, recorded_session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """read: exact bytes, whole characters, errors that name the value and the cure."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import RefError, UsageError
-from rlm_mcp.store import cells, events, sessions
+from rlm_mcp.store import cells, events, runs, sessions
 from rlm_mcp.store.cells import CellRow, CellStatus
 from rlm_mcp.store.database import Store, open_store
+from rlm_mcp.store.runs import RunRow
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.text import estimate_tokens
 from rlm_mcp.verbs.locate import locate
@@ -264,3 +266,46 @@ def test_what_a_cell_printed_beyond_the_limit_is_told_at_the_end(store: Store, w
     assert read(store, wide, "c1", max_tokens=20).note == "1 secret replaced by marks"
     with pytest.raises(RefError, match="it has cells c1 to c1"):
         read(store, wide, "c2")
+
+
+def test_a_run_reads_as_what_it_came_to(store: Store, wide: SessionRow):
+    """Its answer and the quotes that were found; without an answer what it had, and a word that it is none."""
+    for number in range(4):
+        _begin_run(store, f"r0000000{number}")
+    found = {"quote": "q", "is_verified": True, "source": "", "ref": "e1:0-1"}
+    evidence = (found, {**found, "quote": "w", "is_verified": False})
+    _end_run(store, "r00000000", status="ok", answer="é 42", evidence=evidence)
+    _end_run(store, "r00000001", status="calls", partial="seen: 7")
+    _end_run(store, "r00000002", status="model")
+    assert read(store, wide, "r00000000").text == 'é 42\n- "q"  e1:0-1'
+    assert read(store, wide, "r00000001").text == "no answer (calls); what it had by then:\nseen: 7"
+    with pytest.raises(RefError, match="came to nothing"):
+        read(store, wide, "r00000002")
+    with pytest.raises(RefError, match="no answer yet"):
+        read(store, wide, "r00000003")
+    with pytest.raises(UsageError, match="no run 'r99999999'"):
+        read(store, wide, "r99999999")
+
+
+def _begin_run(store: Store, run: str) -> None:
+    row = RunRow(
+        id=run,
+        parent="",
+        root=run,
+        session_key="0badcafe",
+        depth=0,
+        question="?",
+        scope="session",
+        model="",
+        sub_model="",
+        backend="",
+        limits={},
+        started=time.time(),
+    )
+    with store.writing():
+        runs.begin(store, row)
+
+
+def _end_run(store: Store, run: str, *, status: str, answer: str = "", evidence: tuple = (), partial: str = "") -> None:
+    with store.writing():
+        runs.end(store, run, status=status, answer=answer, evidence=evidence, partial=partial, error=None)
