@@ -11,9 +11,9 @@ import pytest
 
 from tests.asked import FIND_IT, SECRET, a_log, block, programs
 from tests.clients.claude_provider import Provider, Request, Step, provider
-from tests.clients.claude_rig import TOOLS, ClaudeHome, install
+from tests.clients.claude_rig import TOOLS, ClaudeHome, install, interactive
 from tests.clients.processes import below, needs_jail, needs_proc, until
-from tests.clients.test_claude_repl import bash, repl, working
+from tests.clients.test_claude_repl import answer, bash, repl, working
 from tests.sublm.endpoint import running_endpoint
 
 pytestmark = [pytest.mark.client, needs_jail, needs_proc]
@@ -167,6 +167,32 @@ def test_escape_ends_the_run_and_nothing_is_asked_after_it(home: ClaudeHome, api
         assert len(api.of_kind("asked")) == count == 1
         api.asked = plays(RUN)
         assert live.asks(ask(scope="docs")).startswith(SECRET)
+
+
+def test_escape_at_the_terminal_ends_the_run(home: ClaudeHome, api: Provider) -> None:
+    """No request follows the one under way, and the next question is answered."""
+    hold, seen = threading.Event(), threading.Event()
+    api.asked = plays(RUN, hold, seen)
+    with interactive(home) as terminal:
+        terminal.wait_for("/effort")
+        api.steps.append(load())
+        terminal.say("Please load the log.")
+        terminal.settle(api, 2)
+        api.steps.append(ask(scope="docs"))
+        terminal.say("And find it.")
+        terminal.settle(api, 3)
+        until(seen.is_set)
+        terminal.type("\x1b")
+        terminal.wait_for("Interrupted")
+        hold.set()
+        api.asked = plays(RUN)
+        count = len(api.of_kind("asked"))
+        api.steps.append(ask(scope="docs"))
+        terminal.say("Find it now.")
+        terminal.settle(api, 5)
+    assert count == 1
+    assert len(api.of_kind("asked")) == 1 + 9
+    assert answer(api.of_kind("main")[-1]).startswith(SECRET)
 
 
 @pytest.mark.parametrize("end", ["ends", "is killed"])
