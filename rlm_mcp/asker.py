@@ -49,7 +49,7 @@ from rlm_mcp.verbs.ask_scopes import (
 )
 from rlm_mcp.verbs.bindings import bindings, known
 from rlm_mcp.verbs.jobs import Job, Jobs, JobState
-from rlm_mcp.verbs.summarize import as_answer, summarize
+from rlm_mcp.verbs.summarize import summarized
 from rlm_mcp.wiring import Stores, repo_of, start_repl
 
 _NO_SESSION: Mapping[str, Any] = {
@@ -130,10 +130,12 @@ class Asker:
         try:
             backend = self.metered().backend
         except SubLMUnavailable:
-            found = by_search(store, session, question) if how.is_over_session and session is not None else None
+            job = Job(new_id(), question, budget=budget, stop=stop)
+            is_typed = how.is_over_session and not how.is_summary
+            found = by_search(store, session, question, job.id) if is_typed and session is not None else None
             if found is None:
                 raise
-            return self._begun(Job(new_id(), question, budget=budget, stop=stop), lambda: found)
+            return self._begun(job, lambda: found)
         backend.warm()
         parts = sessions.continued(store, session) if session is not None else []
         scope = self._scope(store, session, parts, how)
@@ -143,7 +145,7 @@ class Asker:
         def work() -> AskAnswer:
             with self._stores.lend() as own:
                 if how.is_summary:
-                    return as_answer(summarize(own, scope, engine, budget=budget, stop=stop, focus=question))
+                    return summarized(own, run, scope, engine, budget=budget, stop=stop, focus=question)
                 return ask(own, session, question, scope, engine, budget=budget, stop=stop, run=run)
 
         return self._begun(Job(run.id, question, budget=budget, stop=stop, so_far=lambda: run.so_far), work)

@@ -121,7 +121,7 @@ def answered(which: Which, question: str, how: Mapping[str, Any], *, as_json: bo
 @click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True, help="How many.")
 @as_json
 def runs_command(which: Which, limit: int, as_json: bool) -> None:
-    """List questions that were asked, the newest first.
+    """List questions that were asked, the newest first: by search, one call, a summary or a run; what each cost.
 
     \b
     Examples:
@@ -139,7 +139,8 @@ def runs_command(which: Which, limit: int, as_json: bool) -> None:
             print_json({**_record(row), "spent": dataclasses.asdict(spent[row.id])})
         else:
             cost = spent_text(spent[row.id])
-            show(f"{row.id}  {stamp(row.started)}  {row.status:9}  {cost}  {one_line(row.question, 80)}")
+            asked = one_line(row.question, 80) or row.scope
+            show(f"{row.id}  {stamp(row.started)}  {row.status:9}  {row.way:8}  {cost}  {asked}")
     if not found and not as_json:
         show("no runs yet; 'rlm-mcp ask' makes one")
 
@@ -246,10 +247,11 @@ def _tree_lines(store: Store, top: RunRow, with_steps: bool) -> list[str]:
 
 def _head(store: Store, row: RunRow) -> list[str]:
     seconds = (row.ended or time.time()) - row.started
-    head = f"{row.id}  {row.status}  {seconds:.1f} s  {spent_text(ledger.spent_by(store, row.id))}"
+    head = f"{row.id}  {row.status}  by {row.way}  {seconds:.1f} s  {spent_text(ledger.spent_by(store, row.id))}"
+    whom = f"{row.backend}, {row.model or 'its default'}" if row.backend else ""
     lines = [
         head,
-        f"  {one_line(row.question, _LINE_CHARS)}  ({row.scope}; {row.backend}, {row.model or 'its default'})",
+        f"  {one_line(row.question, _LINE_CHARS)}  ({'; '.join(word for word in (row.scope, whom) if word)})",
     ]
     if row.answer:
         lines.append(f"  = {one_line(row.answer, _LINE_CHARS)}")

@@ -14,6 +14,10 @@ from rlm_mcp.sandbox.repl import Outcome
 from rlm_mcp.store import runs
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.runs import RunRow, StepRow
+from rlm_mcp.text import cut
+
+_PARTIAL_CHARS = 200_000
+"""Kept of what there was without an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,7 @@ class Notes:
     lend: Callable[[], AbstractContextManager[Store]]
 
     def begin(self, row: RunRow) -> int:
-        """It begins; how many before it asked the same in vain."""
+        """It begins, or goes on in another way; how many before it asked the same in vain."""
         with self.lend() as store, store.writing():
             runs.begin(store, row)
             return 0 if row.parent else runs.in_vain(store, row)
@@ -71,6 +75,6 @@ class Notes:
                 status=found.status,
                 answer=found.answer,
                 evidence=tuple(asdict(one) for one in found.evidence),
-                partial=found.partial,
+                partial=cut(found.partial, _PARTIAL_CHARS),
                 error=error,
             )

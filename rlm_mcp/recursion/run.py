@@ -125,9 +125,21 @@ class Run:
         """What it has printed and been answered last; from any thread."""
         return "\n".join(word for word in (redact(self._printed.strip())[0], self._given.so_far) if word)
 
+    def begin(self, way: str) -> int:
+        """Note that it begins, or goes on, in that way (see :class:`RunRow`); how many asked the same in vain before.
+
+        Raises:
+            StoreError: it cannot be noted.
+        """
+        return self._notes.begin(self._row(way))
+
+    def end(self, found: RunAnswer) -> None:
+        """Note how it ended; raises as :meth:`begin` does."""
+        self._notes.end(found)
+
     def to_the_end(self) -> RunAnswer:
         """Run, note every step, and say how it ended. Raises nothing but a ``StoreError``."""
-        in_vain = self._notes.begin(self._row())
+        in_vain = self.begin("run")
         try:
             with self._own_repl() as repl:
                 found = self._run(repl, in_vain)
@@ -135,7 +147,7 @@ class Run:
             raise
         except RlmError as error:
             found = RunAnswer(run=self.id, status=ended_by(error), answer="", partial=self.so_far, error=error)
-        self._notes.end(found)
+        self.end(found)
         return found
 
     @contextmanager
@@ -299,7 +311,7 @@ class Run:
         deadline = self._stop.deadline
         return self._stop.is_told or (deadline is not None and time.monotonic() >= deadline)
 
-    def _row(self) -> RunRow:
+    def _row(self, way: str) -> RunRow:
         engine = self._engine
         return RunRow(
             id=self.id,
@@ -309,6 +321,7 @@ class Run:
             depth=self.depth,
             question=redact(self._question)[0],
             scope=self._scope.name,
+            way=way,
             refs=self._scope.refs,
             model=engine.root_model or engine.root.backend.default_model,
             sub_model=engine.sub_model or engine.sub.backend.default_model,

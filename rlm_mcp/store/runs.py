@@ -1,4 +1,4 @@
-"""Runs as they are kept: a tree of recursive questions, each with its steps. Never derived, never dropped."""
+"""Runs as they are kept: all questions that were asked, in trees, each with its steps. Never derived, never dropped."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class RunRow:
     backend: str
     limits: Mapping[str, Any]
     started: float
+    way: str = "run"
+    """How it is answered: by ``search``, ``one call``, ``summary``, or ``run``: a root model that programs."""
     refs: str = ""
     """Refs of its texts with blanks between, by which it can be asked again; empty where they have none."""
     ended: float | None = None
@@ -81,10 +83,11 @@ def new_id() -> str:
 
 
 def begin(store: Store, run: RunRow) -> None:
-    """Write that it begins. Inside ``writing()``."""
+    """Write that it begins; or, where it has begun, that it goes on in another way. Inside ``writing()``."""
     store.connection.execute(
-        "INSERT INTO run (id, parent, root, session_key, depth, question, scope, refs, model, sub_model, backend, "
-        "limits, started, pid, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO run (id, parent, root, session_key, depth, question, scope, way, refs, model, sub_model, backend, "
+        "limits, started, pid, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET way = excluded.way",
         (
             run.id,
             run.parent,
@@ -93,6 +96,7 @@ def begin(store: Store, run: RunRow) -> None:
             run.depth,
             run.question,
             run.scope,
+            run.way,
             run.refs,
             run.model,
             run.sub_model,
@@ -233,6 +237,7 @@ def _run(row: sqlite3.Row) -> RunRow:
         depth=row["depth"],
         question=row["question"],
         scope=row["scope"],
+        way=row["way"],
         refs=row["refs"],
         model=row["model"],
         sub_model=row["sub_model"],

@@ -372,11 +372,17 @@ def _m004_summaries(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _m005_ways(connection: sqlite3.Connection) -> None:
+    """How a question was answered: by search, one call, a summary, or a root model that programs."""
+    connection.execute("ALTER TABLE run ADD COLUMN way TEXT NOT NULL DEFAULT 'run'")
+
+
 MIGRATIONS: tuple[tuple[str, Migration], ...] = (
     ("first", _m001_first),
     ("repl", _m002_repl),
     ("runs", _m003_runs),
     ("summaries", _m004_summaries),
+    ("ways", _m005_ways),
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,7 +22,9 @@ from rlm_mcp.recursion.run import OK, Engine, Run, ended_by
 from rlm_mcp.recursion.schema import parsed
 from rlm_mcp.recursion.scope import Scope, Source
 from rlm_mcp.redact import redact
+from rlm_mcp.store import runs
 from rlm_mcp.store.database import Store
+from rlm_mcp.store.runs import RunRow
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Request, Stop
@@ -67,13 +70,13 @@ class AskAnswer:
     status: str
     """``ok``, or what ended it; see :class:`rlm_mcp.recursion.run.RunAnswer`."""
     way: str
-    """``search``, ``one call`` or ``run``."""
+    """``search``, ``one call``, ``summary`` or ``run``."""
     spent: Spent
     evidence: tuple[Evidence, ...] = ()
     refs: tuple[str, ...] = ()
     """Where the answer stands, each checked."""
     run: str = ""
-    """Id of the Run; empty where none was needed."""
+    """Id of the Run, under which the question is kept; empty where it could not begin."""
     partial: str = ""
     """What it had, where it has no answer."""
     error: RlmError | None = None
@@ -129,7 +132,7 @@ def ask(  # noqa: PLR0913  # what a question needs
     """Answer the question, in the cheapest way that does.
 
     Args:
-        run: the Run to use where one is needed; made here otherwise.
+        run: the Run to use; made here otherwise.
 
     Raises:
         QueryError: there is no question.
@@ -137,15 +140,18 @@ def ask(  # noqa: PLR0913  # what a question needs
     """
     if not question.strip():
         raise QueryError("the question is empty; ask something")
+    run = run or Run(engine, question, scope, budget=budget, stop=stop)
     if session is not None and scope.texts is None:
-        found = by_search(store, session, question)
+        found = by_search(store, session, question, run.id)
         if found is not None:
             return found
-    at_once = _in_one_call(question, scope, engine, budget, stop)
-    if at_once is not None:
-        return at_once
-    ended = (run or Run(engine, question, scope, budget=budget, stop=stop)).to_the_end()
-    return _answer(ended, budget)
+    if _fits_one_call(scope):
+        run.begin("one call")
+        ended = _in_one_call(run.id, question, scope, engine, budget, stop)
+        if ended is not None:
+            run.end(ended)
+            return _answer(ended, budget, "one call")
+    return _answer(run.to_the_end(), budget, "run")
 
 
 def estimate(session: SessionRow | None, question: str, scope: Scope, engine: Engine, limits: Limits) -> Estimate:
@@ -198,57 +204,70 @@ def _atomic_request(question: str, scope: Scope, engine: Engine) -> Request:
     )
 
 
-def by_search(store: Store, session: SessionRow, question: str) -> AskAnswer | None:
-    """The answer of search, where the question is a typed one and nothing else, and search finds something."""
+def by_search(store: Store, session: SessionRow, question: str, run_id: str) -> AskAnswer | None:
+    """The answer of search, where the question is a typed one and nothing else, and search finds something.
+
+    Args:
+        run_id: under which it is kept.
+    """
     if not _asks_for_a_list(question):
         return None
     found = search(store, session, question, max_tokens=_SEARCH_TOKENS)
     if not found.total:
         return None
+    row = RunRow(
+        id=run_id,
+        parent="",
+        root=run_id,
+        session_key=session.key,
+        depth=0,
+        question=redact(question)[0],
+        scope=f"session {session.key}",
+        way="search",
+        model="",
+        sub_model="",
+        backend="",
+        limits={},
+        started=time.time(),
+    )
+    with store.writing():
+        runs.begin(store, row)
+        runs.end(store, run_id, status=OK, answer=found.text, evidence=(), partial="", error=None)
     refs = tuple(dict.fromkeys(hit.ref for hit in found.hits))
-    return AskAnswer(answer=found.text, status=OK, way="search", spent=Spent(), refs=refs)
+    return AskAnswer(answer=found.text, status=OK, way="search", spent=Spent(), refs=refs, run=run_id)
 
 
-def _in_one_call(question: str, scope: Scope, engine: Engine, budget: Budget, stop: Stop) -> AskAnswer | None:
-    """The answer of one call with the whole scope in its prompt; None where that is too much, or did not answer."""
-    sources = _read_at_once(scope)
-    if not _fits_one_call(scope):
-        return None
+def _in_one_call(
+    run_id: str, question: str, scope: Scope, engine: Engine, budget: Budget, stop: Stop
+) -> RunAnswer | None:
+    """The answer of one call with the whole scope in its prompt; None where it did not answer."""
     request = _atomic_request(question, scope, engine)
-    purpose = Purpose(run="", session=engine.session["key"], what="one call")
+    purpose = Purpose(run=run_id, session=engine.session["key"], what="one call")
     try:
         said = engine.root.ask(request, budget, stop, purpose)
     except (BudgetExceeded, SubLMError) as error:
-        return AskAnswer(answer="", status=ended_by(error), way="one call", spent=budget.spent, error=error)
+        return RunAnswer(run=run_id, answer="", status=ended_by(error), error=error)
     value, complaint = parsed(said.text, _ATOMIC)
     if complaint:
         return None
     if not value["answer"]:
         if scope.has_more:
             return None
-        return AskAnswer(
+        return RunAnswer(
+            run=run_id,
             answer="",
             status=NOT_FOUND,
-            way="one call",
-            spent=budget.spent,
             error=RunEnded("the answer is not in the text, which was read whole", status=NOT_FOUND),
         )
-    evidence = without_secrets(check(value.get("quotes", []), sources))
-    return AskAnswer(
-        answer=redact(value["answer"])[0],
-        status=OK,
-        way="one call",
-        spent=budget.spent,
-        evidence=evidence,
-        refs=verified_refs(evidence),
-    )
+    evidence = without_secrets(check(value.get("quotes", []), _read_at_once(scope)))
+    return RunAnswer(run=run_id, answer=redact(value["answer"])[0], status=OK, evidence=evidence)
 
 
-def _answer(ended: RunAnswer, budget: Budget) -> AskAnswer:
+def _answer(ended: RunAnswer, budget: Budget, way: str) -> AskAnswer:
     return AskAnswer(
         answer=ended.answer,
         status=ended.status,
-        way="run",
+        way=way,
         spent=budget.spent,
         evidence=ended.evidence,
         refs=verified_refs(ended.evidence),

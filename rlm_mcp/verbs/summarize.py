@@ -15,7 +15,8 @@ from functools import partial
 from rlm_mcp.costs import Spent
 from rlm_mcp.errors import BudgetExceeded, QueryError, RlmError, SubLMError
 from rlm_mcp.recursion.asking import prompt_text
-from rlm_mcp.recursion.run import OK, Engine, ended_by
+from rlm_mcp.recursion.noting import RunAnswer
+from rlm_mcp.recursion.run import OK, Engine, Run, ended_by
 from rlm_mcp.recursion.scope import Scope, Source
 from rlm_mcp.store import summaries
 from rlm_mcp.store.database import Store
@@ -56,18 +57,28 @@ class Summary:
     error: RlmError | None = None
 
 
-def summarize(store: Store, scope: Scope, engine: Engine, *, budget: Budget, stop: Stop, focus: str = "") -> Summary:
-    """Summarise the scope; one without a ``focus`` is kept in the store.
+def summarized(  # noqa: PLR0913  # what a question needs
+    store: Store, run: Run, scope: Scope, engine: Engine, *, budget: Budget, stop: Stop, focus: str = ""
+) -> AskAnswer:
+    """The summary as the answer to a question, kept as a Run. Raises as :func:`summarize` does."""
+    if not any(source.size for source in _sources(scope)):
+        raise QueryError(f"{scope.name} holds no text to summarise")
+    run.begin("summary")
+    found = as_answer(summarize(store, run.id, scope, engine, budget=budget, stop=stop, focus=focus), run.id)
+    run.end(RunAnswer(run=run.id, status=found.status, answer=found.answer, partial=found.partial, error=found.error))
+    return found
+
+
+def summarize(  # noqa: PLR0913  # what a question needs
+    store: Store, run_id: str, scope: Scope, engine: Engine, *, budget: Budget, stop: Stop, focus: str = ""
+) -> Summary:
+    """Summarise the scope, which holds some text; one without a ``focus`` is kept in the store.
 
     Raises:
-        QueryError: there is no text.
         StoreError: it cannot be kept.
     """
-    sources = scope.texts if scope.texts is not None else scope.sources[:1]
-    pieces = [piece for source in sources for piece in _pieces(source)]
-    if not pieces:
-        raise QueryError(f"{scope.name} holds no text to summarise")
-    making = _Making(scope=scope.name, engine=engine, budget=budget, stop=stop, focus=focus.strip())
+    pieces = [piece for source in _sources(scope) for piece in _pieces(source)]
+    making = _Making(run=run_id, scope=scope.name, engine=engine, budget=budget, stop=stop, focus=focus.strip())
     error = making.tree([(piece.ref_of(piece.start, piece.end), piece.text, ()) for piece in pieces])
     status = OK if error is None else ended_by(error)
     if error is None and not making.focus:
@@ -86,9 +97,10 @@ def summarize(store: Store, scope: Scope, engine: Engine, *, budget: Budget, sto
 class _Making:
     """A tree under way."""
 
-    def __init__(self, *, scope: str, engine: Engine, budget: Budget, stop: Stop, focus: str) -> None:
+    def __init__(self, *, run: str, scope: str, engine: Engine, budget: Budget, stop: Stop, focus: str) -> None:
         self.rows: list[SummaryRow] = []
         self.focus = focus
+        self._run = run
         self._scope = scope
         self._engine = engine
         self._budget = budget
@@ -113,7 +125,7 @@ class _Making:
         system = prompt_text("leaf" if level == 0 else "condense")
         if self.focus:
             system = f"{system}\nWhat matters most: {self.focus}"
-        purpose = Purpose(run="", session=self._engine.session["key"], what="summarize")
+        purpose = Purpose(run=self._run, session=self._engine.session["key"], what="summarize")
         made: list[SummaryRow] = []
         for start in range(0, len(wanted), _AT_ONCE):
             batch = wanted[start : start + _AT_ONCE]
@@ -140,6 +152,10 @@ class _Making:
             if failed is not None:
                 return made, failed
         return made, None
+
+
+def _sources(scope: Scope) -> Sequence[Source]:
+    return scope.texts if scope.texts is not None else scope.sources[:1]
 
 
 def _texts(group: Sequence[SummaryRow]) -> str:
@@ -176,8 +192,8 @@ def _cut(content: bytes) -> int:
     return max(1, at - 1) if content[at - 1] & 0x80 else at
 
 
-def as_answer(found: Summary) -> AskAnswer:
-    """The summary as an answer: its Refs are those of the parts that the top was condensed from."""
+def as_answer(found: Summary, run_id: str) -> AskAnswer:
+    """The summary as an answer, kept under that id: its Refs are those of the parts that the top was condensed from."""
     parts = [row for row in found.rows if found.status == OK and row.level == max(0, found.rows[-1].level - 1)]
     made = sum(row.level == 0 for row in found.rows)
     return AskAnswer(
@@ -186,6 +202,7 @@ def as_answer(found: Summary) -> AskAnswer:
         way="summary",
         spent=found.spent,
         refs=tuple(row.ref for row in parts if row.ref),
+        run=run_id,
         partial="" if found.status == OK else "\n\n".join(row.text for row in found.rows if row.level == 0),
         error=found.error or (None if made == found.pieces else QueryError("not all parts were summarised")),
     )

@@ -123,6 +123,12 @@ def test_what_search_answers_needs_no_model(
     code, found = asked(cli, "-q", "which commands failed?", "--transcript", recorded_session)
     assert (code, found["status"], found["way"], found["calls"], found["tokens"]["in"]) == (0, "ok", "search", 0, 0)
     assert found["refs"]
+    (line,) = cli("runs", "--transcript", recorded_session).out.splitlines()
+    assert line.startswith(found["run"])
+    assert "  search    0 calls, 0 + 0 tokens, $0.0000  which commands failed?" in line
+    shown = cli("run", found["run"]).out
+    assert "ok  by search  " in shown
+    assert json.loads(cli("run", found["run"], "--json").out)["way"] == "search"
 
 
 def test_a_session_is_asked_as_the_model_sees_it(cli: CommandLine, serving: Serving, recorded_session: Path) -> None:

@@ -73,6 +73,15 @@ def test_a_run_is_read_as_it_was_written(store: Store) -> None:
     assert found.error == {"type": "BudgetExceeded", "message": "too much"}
 
 
+def test_a_run_that_goes_on_in_another_way_is_one_run(store: Store) -> None:
+    """It keeps when it began."""
+    row = replace(_row("r0000abcd"), way="one call")
+    _begin(store, row)
+    assert runs.run_row(store, "r0000abcd").way == "one call"
+    _begin(store, replace(row, way="run", started=row.started + 5))
+    assert runs.latest(store) == [replace(row, way="run", pid=os.getpid(), status=RUNNING)]
+
+
 def test_a_name_that_fits_no_run_or_several_is_refused(store: Store) -> None:
     """With what to do."""
     _begin(store, _row("r0000aaaa"), _row("r0000bbbb"))

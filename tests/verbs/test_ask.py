@@ -11,7 +11,7 @@ import pytest
 
 from rlm_mcp.asker import How
 from rlm_mcp.errors import BudgetExceeded, DocumentError, QueryError, RefError, RunEnded, SubLMRefused
-from rlm_mcp.store import runs
+from rlm_mcp.store import ledger, runs
 from rlm_mcp.sublm.lm import Request
 from rlm_mcp.sublm.scripted import Script
 from rlm_mcp.verbs.load import load
@@ -71,12 +71,35 @@ def test_what_fits_into_one_prompt_costs_one_call_and_its_quotes_are_checked(ask
     is_golden("atomic", told.replace(at.session.key, "1f2e3d4c"))
 
 
+def test_every_question_is_kept_with_its_way_and_what_it_cost(asked: Makes) -> None:
+    """By search, one call or a run, also where it was not answered; the Ledger counts the same as the answer says."""
+    at = asked(lambda r: SubLMRefused("no") if "bad" in r.prompt else _one_call("Z4", "never touch zone Z4")(r))
+    at.transcript.bash("pytest -q", "1 failed", exit_code=1)
+    found = [at.ask(text) for text in ("which commands failed?", "What about the zones?", "Is it bad?")]
+    with at.stores.lend() as store:
+        rows = {row.id: row for row in runs.latest(store, session_key=at.session.key)}
+        assert [rows[one.run].way for one in found] == [one.way for one in found] == ["search", "one call", "one call"]
+        assert [rows[one.run].answer for one in found] == [one.answer for one in found]
+        assert [(rows[one.run].status, rows[one.run].parent) for one in found] == [
+            ("ok", ""),
+            ("ok", ""),
+            ("model", ""),
+        ]
+        assert [ledger.spent(store, run=one.run) for one in found] == [one.spent for one in found]
+        assert rows[found[1].run].evidence[0]["ref"] == found[1].refs[0]
+    assert at.read(found[1].run).startswith('Z4\n- "never touch zone Z4"  ')
+
+
 @pytest.mark.parametrize("said", ["It is Z4.", '{"answer": 4}', "[]", '{"quotes": []}', ""])
 def test_a_reply_that_is_none_leads_to_a_run(asked: Makes, said: str) -> None:
     """Nothing is guessed from words."""
     at = asked(lambda r: said or "-" if "block at a time" not in r.system else block("FINAL(context.count('Z4'))"))
     found = at.ask("What about the zones?")
     assert (found.status, found.way, found.answer) == ("ok", "run", "1")
+    with at.stores.lend() as store:
+        (row,) = runs.latest(store)
+        assert (row.id, row.way, row.status) == (found.run, "run", "ok")
+        assert ledger.spent(store, run=found.run) == found.spent
 
 
 def test_what_is_not_in_a_small_text_is_not_looked_for_again(asked: Makes, tmp_path: Path) -> None:

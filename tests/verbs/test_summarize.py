@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rlm_mcp.errors import SubLMRefused
-from rlm_mcp.store import summaries
+from rlm_mcp.errors import QueryError, SubLMRefused
+from rlm_mcp.store import ledger, runs, summaries
 from rlm_mcp.sublm.lm import Request
 from tests.verbs.asked import Asked, asked_with
 
@@ -36,6 +36,9 @@ def test_leaves_are_whole_pieces_of_the_text_and_each_ref_resolves(at: Asked, tm
     assert (found.status, found.way) == ("ok", "summary")
     with at.stores.lend() as store:
         tree = summaries.tree(store, str(tmp_path / "big.log"))
+        (row,) = runs.latest(store)
+        assert (row.id, row.way, row.status, row.answer) == (found.run, "summary", "ok", found.answer)
+        assert ledger.spent(store, run=found.run) == found.spent
     leaves = [row for row in tree if row.level == 0]
     assert len(leaves) > 10
     assert tree[0].text == found.answer
@@ -87,8 +90,17 @@ def test_a_limit_leaves_no_summary_but_what_there_was(at: Asked, tmp_path: Path)
     found = at.ask("", files=(tmp_path / "big.log",), is_summary=True, calls=3)
     assert (found.status, found.answer, found.spent.calls) == ("calls", "", 3)
     assert "line 0" in found.partial
+    assert "line 0" in at.read(found.run)
     with at.stores.lend() as store:
         assert summaries.top(store, str(tmp_path / "big.log")) is None
+
+
+def test_nothing_to_summarise_is_said_before_anybody_is_asked(at: Asked, tmp_path: Path) -> None:
+    """And makes no Run."""
+    (tmp_path / "empty.log").write_text("")
+    assert isinstance(at.start("", files=(tmp_path / "empty.log",), is_summary=True).error, QueryError)
+    with at.stores.lend() as store:
+        assert runs.latest(store) == []
 
 
 def test_a_model_that_refuses_ends_it_typed(tmp_path: Path) -> None:
