@@ -30,11 +30,13 @@ from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.choose import choose
 from rlm_mcp.sublm.lent import LentModel
-from rlm_mcp.sublm.lm import Stop
+from rlm_mcp.sublm.lm import Stop, SubLM
 from rlm_mcp.sublm.metered import Metered
+from rlm_mcp.sublm.scripted import Scripted
 from rlm_mcp.verbs.ask import (
     AskAnswer,
     Estimate,
+    Planned,
     ask,
     by_search,
     estimate,
@@ -151,10 +153,23 @@ class Asker:
         return self._begun(Job(run.id, question, budget=budget, stop=stop, so_far=lambda: run.so_far), work)
 
     def estimate(self, store: Store, session: SessionRow | None, question: str, how: How) -> Estimate:
-        """What a question may cost at most; nobody is asked. Raises as :meth:`start` does."""
+        """What a question may cost at most; nobody is asked, and nobody need be there. Raises as :meth:`start` does."""
         parts = sessions.continued(store, session) if session is not None else []
         scope = self._scope(store, session, parts, how)
-        return estimate(session, question, scope, self._engine(parts, how), self.limits(how))
+        settings, missing = self._stores.settings, ""
+        try:
+            metered = self.metered()
+        except SubLMUnavailable as error:
+            missing = str(error)
+            metered = self._behind(Scripted((), name="nobody", model=""))
+        model = how.model or settings.root_model or metered.backend.default_model
+        asked = Planned(
+            metered=metered,
+            model=model,
+            sub_model=how.sub_model or settings.sub_model or model,
+            limits=self.limits(how),
+        )
+        return replace(estimate(session, question, scope, asked), missing=missing)
 
     def act(self, job_id: str, action: str) -> JobState:
         """What became of a job; see :meth:`rlm_mcp.verbs.jobs.Jobs.act`."""
@@ -181,20 +196,20 @@ class Asker:
         """
         with self._lock:
             if self._metered is None:
-                settings = self._stores.settings
-                caps = Caps(
-                    session_tokens=settings.session_tokens,
-                    session_usd=settings.session_usd,
-                    day_tokens=settings.day_tokens,
-                    day_usd=settings.day_usd,
-                )
-                self._metered = Metered(
-                    choose(settings, self._environ, self._lent),
-                    StoreLedger(self._stores.lend, caps),
-                    prices=settings.prices,
-                    redact=lambda text: redact(text)[0],
-                )
+                self._metered = self._behind(choose(self._stores.settings, self._environ, self._lent))
             return self._metered
+
+    def _behind(self, backend: SubLM) -> Metered:
+        """That backend behind cache, budget and Ledger."""
+        settings = self._stores.settings
+        caps = Caps(
+            session_tokens=settings.session_tokens,
+            session_usd=settings.session_usd,
+            day_tokens=settings.day_tokens,
+            day_usd=settings.day_usd,
+        )
+        ledger = StoreLedger(self._stores.lend, caps)
+        return Metered(backend, ledger, prices=settings.prices, redact=lambda text: redact(text)[0])
 
     def close(self) -> None:
         """Tell all jobs to stop; give back what the backend holds."""

@@ -72,7 +72,7 @@ def asking_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--question", "-q", required=True, metavar="TEXT", help="What you want to know.")
 @which_session
 @asking_options
-@click.option("--estimate", is_flag=True, help="Say what it may cost at most; ask nobody.")
+@click.option("--estimate", is_flag=True, help="Say what it may cost at most; nobody is asked, or need be there.")
 @as_json
 def ask_command(which: Which, question: str, estimate: bool, as_json: bool, **how: Any) -> None:
     """Answer a question over a session or files too long to read, with other models, within a budget.

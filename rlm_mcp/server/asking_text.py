@@ -74,13 +74,16 @@ def estimate_text(planned: Estimate) -> str:
     if planned.way == "search":
         return "search answers this; it costs nothing"
     price = "price unknown, so the limit of tokens counts" if planned.usd is None else f"${planned.usd:.4f}"
+    model = planned.model or "a model"
     if planned.way == "one call":
-        what = f"{planned.scope_bytes:,} bytes fit into one call of {planned.model}"
-        return f"{what}: at most {planned.tokens:,} tokens, {price}"
-    return (
-        f"a run over {planned.scope_bytes:,} bytes with {planned.model}: at most {planned.calls:,} calls, "
-        f"{planned.tokens:,} tokens, {price}, {planned.seconds:.0f} s; most take a few calls"
-    )
+        what = f"{planned.scope_bytes:,} bytes fit into one call of {model}"
+        told = f"{what}: at most {planned.tokens:,} tokens, {price}"
+    else:
+        told = (
+            f"a run over {planned.scope_bytes:,} bytes with {model}: at most {planned.calls:,} calls, "
+            f"{planned.tokens:,} tokens, {price}, {planned.seconds:.0f} s; most take a few calls"
+        )
+    return f"{told}\nnobody is there to be asked yet: {planned.missing}" if planned.missing else told
 
 
 def _lines(found: AskAnswer, most_quotes: int = MAX_QUOTES) -> list[str]:

@@ -28,7 +28,7 @@ from rlm_mcp.store.runs import RunRow
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Request, Stop
-from rlm_mcp.sublm.metered import Purpose
+from rlm_mcp.sublm.metered import Metered, Purpose
 from rlm_mcp.verbs.query import understand
 from rlm_mcp.verbs.search import search
 
@@ -116,6 +116,25 @@ class Estimate:
     usd: float | None
     """None where the price is not known."""
     seconds: float
+    missing: str = ""
+    """Why there is nobody to ask, with the cure; empty where there is somebody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """Who would be asked, and within what."""
+
+    metered: Metered
+    model: str
+    """The root's; empty where it is not known."""
+    sub_model: str
+    limits: Limits
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether it is known what the models cost."""
+        asked = (Request(prompt="", model=model) for model in (self.model, self.sub_model))
+        return all(self.metered.most(request).usd is not None for request in asked)
 
 
 def ask(  # noqa: PLR0913  # what a question needs
@@ -154,14 +173,14 @@ def ask(  # noqa: PLR0913  # what a question needs
     return _answer(run.to_the_end(), budget, "run")
 
 
-def estimate(session: SessionRow | None, question: str, scope: Scope, engine: Engine, limits: Limits) -> Estimate:
+def estimate(session: SessionRow | None, question: str, scope: Scope, planned: Planned) -> Estimate:
     """The way that would be taken, and the most it can cost."""
     size = sum(source.size for source in _read_at_once(scope))
-    model = engine.root_model or engine.root.backend.default_model
+    model, limits = planned.model, planned.limits
     if session is not None and scope.texts is None and _asks_for_a_list(question):
         return Estimate(way="search", scope_bytes=size, model="", calls=0, tokens=0, usd=0.0, seconds=0.0)
     if _fits_one_call(scope):
-        most = engine.root.most(_atomic_request(question, scope, engine))
+        most = planned.metered.most(_atomic_request(question, scope, model))
         return Estimate(
             way="one call", scope_bytes=size, model=model, calls=1, tokens=most.tokens, usd=most.usd, seconds=0.0
         )
@@ -171,7 +190,7 @@ def estimate(session: SessionRow | None, question: str, scope: Scope, engine: En
         model=model,
         calls=limits.calls or 0,
         tokens=limits.tokens or 0,
-        usd=limits.usd,
+        usd=limits.usd if planned.is_priced else None,
         seconds=limits.seconds or 0.0,
     )
 
@@ -193,12 +212,12 @@ def _read_at_once(scope: Scope) -> Sequence[Source]:
     return scope.texts if scope.texts is not None else scope.sources[:1]
 
 
-def _atomic_request(question: str, scope: Scope, engine: Engine) -> Request:
+def _atomic_request(question: str, scope: Scope, model: str) -> Request:
     texts = (f"<text name={source.name!r}>\n{source.text()}\n</text>" for source in _read_at_once(scope))
     return Request(
         prompt="\n\n".join((question, *texts)),
         system=prompt_text("atomic"),
-        model=engine.root_model or engine.root.backend.default_model,
+        model=model,
         max_tokens=_GATE_REPLY_TOKENS,
         schema=_ATOMIC,
     )
@@ -241,7 +260,7 @@ def _in_one_call(
     run_id: str, question: str, scope: Scope, engine: Engine, budget: Budget, stop: Stop
 ) -> RunAnswer | None:
     """The answer of one call with the whole scope in its prompt; None where it did not answer."""
-    request = _atomic_request(question, scope, engine)
+    request = _atomic_request(question, scope, engine.root_model or engine.root.backend.default_model)
     purpose = Purpose(run=run_id, session=engine.session["key"], what="one call")
     try:
         said = engine.root.ask(request, budget, stop, purpose)

@@ -160,7 +160,32 @@ def test_an_estimate_asks_nobody(cli: CommandLine, serving: Serving, log: Path, 
     found = json.loads(cli("ask", "-q", "Which?", "--context", log, "--estimate", "--max-usd", "0.5", "--json").out)
     assert (found["way"], found["usd"], found["calls"]) == ("run", 0.5, 200)
     assert "fit into one call" in cli("ask", "-q", "Which?", "--context", small, "--estimate").out
+    unknown = ("--model", "gpt-5", "--sub-model", "nobody-knows")
+    assert "price unknown" in cli("ask", "-q", "Which?", "--context", log, "--estimate", *unknown).out
     assert endpoint.requests == []
+    assert "no runs yet" in cli("runs").out
+
+
+def test_an_estimate_needs_nobody_to_ask(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: Path
+) -> None:
+    """It plans all the same, and says who is missing, with the cure; a model that is named has its price."""
+    _nobody_there(monkeypatch, tmp_path)
+    small = a_log(tmp_path / "small.log", lines=40)
+    asking = ("ask", "-q", "Which?", "--estimate", "--context")
+    said = cli(*asking, log)
+    assert (said.code, said.err) == (0, "")
+    plan, missing = said.out.splitlines()
+    assert plan.startswith("a run over ")
+    assert "with a model: at most 200 calls, 2,000,000 tokens, price unknown" in plan
+    assert missing.startswith("nobody is there to be asked yet: no model to ask is set up; set OPENAI_BASE_URL ")
+    said = cli(*asking, small, "--json")
+    found = json.loads(said.out)
+    assert (said.code, found["way"], found["model"], found["usd"]) == (0, "one call", "", None)
+    assert found["tokens"] > 1_024
+    assert "OPENAI_BASE_URL" in found["missing"]
+    found = json.loads(cli(*asking, small, "--json", "--model", "gpt-5-mini").out)
+    assert 0 < found["usd"] < 0.01
     assert "no runs yet" in cli("runs").out
 
 

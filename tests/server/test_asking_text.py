@@ -95,3 +95,6 @@ def test_an_estimate_says_the_way_and_the_most_it_costs() -> None:
     assert estimate_text(one) == (
         "900 bytes fit into one call of m: at most 1,300 tokens, price unknown, so the limit of tokens counts"
     )
+    nobody = estimate_text(replace(one, model="", missing="set it up"))
+    assert nobody.startswith("900 bytes fit into one call of a model: ")
+    assert nobody.endswith("\nnobody is there to be asked yet: set it up")
