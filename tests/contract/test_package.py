@@ -68,10 +68,24 @@ def test_the_wheel_is_of_this_version_and_licence(wheel: zipfile.ZipFile) -> Non
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_every_dependency_says_why() -> None:
-    """A comment behind each, in its line."""
+def _dependencies() -> list[str]:
+    """Lines of pyproject.toml, one for each dependency at run time."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     block = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
     assert block
-    for line in block[1].splitlines():
+    return block[1].splitlines()
+
+
+def test_every_dependency_says_why() -> None:
+    """A comment behind each, in its line."""
+    for line in _dependencies():
         assert re.fullmatch(r'  "[^"]+",\s+# .{20,}', line), line
+
+
+def test_every_dependency_is_used() -> None:
+    """The package names each where it works with it: what only tests need stands among the tests' own."""
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rlm_mcp").rglob("*.py"))
+    for line in _dependencies():
+        name = re.findall(r'"([\w-]+)', line)[0]
+        module = name.replace("-", "_")
+        assert re.search(rf"(import|from) {module}\b|[\"']{module}\b|`{name}`", sources), name
