@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rlm_mcp.events import Event, EventKind, Payload, SessionNews, Skip
-from rlm_mcp.store import facts, log
+from rlm_mcp.store import belongings, facts, log
 from rlm_mcp.store.database import Store, append_at
 from rlm_mcp.store.events import OWN
 from rlm_mcp.store.sessions import session_key
@@ -126,6 +126,8 @@ class _Writer:
                 (key, self.source.client, client_session, self.main_source),
             )
             row = run("SELECT * FROM session WHERE key = ?", (key,)).fetchone()
+            if self.generation:
+                self._take_over(client_session, key)
         known = _Growing(
             id=row["id"],
             key=row["key"],
@@ -139,6 +141,12 @@ class _Writer:
         )
         self.growing[client_session] = known
         return known
+
+    def _take_over(self, client_session: str, key: str) -> None:
+        """What belonged to the Session of that id when the file was another, but for what holds Refs into that."""
+        for generation in reversed(range(self.generation)):
+            old = session_key(self.source.client, client_session, self.main_path, generation)
+            belongings.move(self.store, old, key, is_same_text=False)
 
     def tell(self, news: SessionNews) -> None:
         """Take over what a record says about its Session."""

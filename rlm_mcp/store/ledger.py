@@ -108,7 +108,7 @@ class StoreLedger:
         caps = self._caps
         scopes = [("today", _of_day(moment), caps.day_tokens, caps.day_usd)]
         if call.session:
-            scopes.append(("this session", _of_session(call.session), caps.session_tokens, caps.session_usd))
+            scopes.append(("this session", of_session(call.session), caps.session_tokens, caps.session_usd))
         for named, scope, most_tokens, most_usd in scopes:
             row = store.connection.execute("SELECT tokens, usd FROM cap WHERE scope = ?", (scope,)).fetchone()
             tokens, usd = (row["tokens"], row["usd"]) if row is not None else (0, 0.0)
@@ -126,7 +126,8 @@ class StoreLedger:
                 )
 
 
-def _of_session(key: str) -> str:
+def of_session(key: str) -> str:
+    """The name under which the caps count what a Session spends."""
     return f"s {key}"
 
 
@@ -135,7 +136,7 @@ def _of_day(moment: float) -> str:
 
 
 def _count(store: Store, session: str, moment: float, tokens: int, usd: float) -> None:
-    for scope in (_of_session(session), _of_day(moment)) if session else (_of_day(moment),):
+    for scope in (of_session(session), _of_day(moment)) if session else (_of_day(moment),):
         store.connection.execute(
             "INSERT INTO cap VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE SET tokens = tokens + excluded.tokens, "
             "usd = usd + excluded.usd",

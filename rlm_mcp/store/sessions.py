@@ -90,6 +90,16 @@ def by_path(store: Store, path: str) -> list[SessionRow]:
     return _many(store, "WHERE source.path = ? AND source.is_current ORDER BY session.id", (os.path.realpath(path),))
 
 
+def client_ids(store: Store, path: str) -> list[str]:
+    """The client ids of all Sessions that a transcript file ever held."""
+    rows = store.connection.execute(
+        "SELECT DISTINCT session.client_session AS name FROM session JOIN source ON source.id = session.source "
+        "WHERE source.path = ?",
+        (path,),
+    )
+    return [row["name"] for row in rows]
+
+
 def newest(store: Store, cwd: str = "") -> SessionRow | None:
     """The Session with the latest Event, in folder ``cwd`` where that is given."""
     if cwd:

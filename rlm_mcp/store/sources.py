@@ -80,8 +80,11 @@ def main_path(store: Store, path: str) -> str:
     return path if row is None else str(row[0])
 
 
-def add(store: Store, path: str, client: Client, *, agent: str = "", main_source: int = 0) -> None:
-    """Begin a file, or a new generation of it where the old one was replaced or truncated. Inside ``writing()``."""
+def add(store: Store, path: str, client: Client, *, agent: str = "", main_source: int = 0) -> int:
+    """Begin a file, or a new generation of it where the old one was replaced or truncated; the number of that.
+
+    Inside ``writing()``.
+    """
     row = store.connection.execute("SELECT max(generation) FROM source WHERE path = ?", (path,)).fetchone()
     generation = 0 if row[0] is None else row[0] + 1
     store.connection.execute("UPDATE source SET is_current = 0 WHERE path = ?", (path,))
@@ -89,6 +92,7 @@ def add(store: Store, path: str, client: Client, *, agent: str = "", main_source
         "INSERT INTO source (path, client, generation, agent, main_source) VALUES (?, ?, ?, ?, ?)",
         (path, client, generation, agent, main_source),
     )
+    return generation
 
 
 def raw_path(store: Store, source_id: int) -> Path:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import stat
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from rlm_mcp.events import Client, Event, SkipReason
 from rlm_mcp.facts.extract import FactExtractor
 from rlm_mcp.facts.kinds import Fact
 from rlm_mcp.facts.supersede import SUPERSEDED_BY_NEWER
-from rlm_mcp.store import appending, degraded, lineage, sessions, sources
+from rlm_mcp.locks import Held, locked
+from rlm_mcp.store import appending, belongings, degraded, lineage, sessions, sources
 from rlm_mcp.store import events as stored_events
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.facts import FactRow
@@ -62,11 +64,13 @@ def ingest(
     """Ingest what is new of a transcript and of the sub-agent files beside it; one record per Session found.
 
     Args:
-        rebuild: read the whole file anew, as after a damaged log; the old Sessions stay under their old keys.
+        rebuild: read the whole file anew, as after a damaged log. The old Sessions stay under their old keys, without
+            what exists only with us (variables, loaded Documents, Runs, summaries): that goes to the new ones.
 
     Raises:
         TranscriptMissing, UnknownFormat: the file cannot be read.
-        StoreBusy, StoreFull, StoreDamaged: the store cannot be written; nothing of the current Batch is kept.
+        StoreBusy: another process writes for too long; or a Cell of a Session to be built anew runs.
+        StoreFull, StoreDamaged: the store cannot be written; nothing of the current Batch is kept.
     """
     known = sources.main_path(store, sources.real(path))
     before = {row.key: row.events for row in sessions.by_path(store, known)}
@@ -83,8 +87,20 @@ def ingest(
             unread += 1
     found = [lineage.settle(store, row) if row.key not in before else row for row in sessions.by_path(store, known)]
     for row in found:
+        _give_variables(store, row, progress)
+    for row in found:
         degraded.clear(store.paths, row.client_session)
     return tuple(_report(store, row, before.get(row.key, 0), unread) for row in found)
+
+
+def _give_variables(store: Store, session: sessions.SessionRow, progress: Progress | None) -> None:
+    """Let a fork begin with its parent's variables; done once, and cheap when there is nothing to do."""
+    parent = belongings.parent_to_copy(store, session)
+    if parent is None:
+        return
+    with suppress(TranscriptError):  # gone: what was ingested of it serves
+        ingest(store, parent.path, progress=progress)  # up to where the fork begins
+    belongings.copy_to_fork(store, session, parent)
 
 
 def _ingest_file(
@@ -119,12 +135,35 @@ def _source_to_continue(store: Store, path: str, *, agent: str, main_source: int
         return source
     if _size(path) == 0:
         return None
-    form = detect(Path(path))
-    with store.writing():
+    client = detect(Path(path)).client
+    keys: dict[str, str] = {}
+    if rebuild and not agent and source is not None and _is_still_there(path, source):  # Refs stay what they are
+        names = sessions.client_ids(store, path)
+        keys = {name: sessions.session_key(client, name, path, source.generation) for name in names}
+    with _no_cell_runs(store, keys.values()), store.writing():
         now = sources.current(store, path)
         if now == source:  # else another process began it meanwhile
-            sources.add(store, path, form.client, agent=agent, main_source=main_source)
+            generation = sources.add(store, path, client, agent=agent, main_source=main_source)
+            for name, old in keys.items():
+                new = sessions.session_key(client, name, path, generation)
+                belongings.move(store, old, new, is_same_text=True)
     return _current(store, path)
+
+
+@contextmanager
+def _no_cell_runs(store: Store, keys: Iterable[str]) -> Iterator[None]:
+    """No Cell of these Sessions runs meanwhile: it would be written down under a key that has nothing any more."""
+    with ExitStack() as held:
+        for key in keys:
+            lock = locked(store.paths.repl / f"{key}.lock", patience_seconds=store.settings.busy_seconds)
+            try:
+                held.enter_context(lock)
+            except Held as error:
+                raise StoreBusy(
+                    f"process {error} runs a Cell of session {key}, which cannot be built anew meanwhile; wait for it, "
+                    "or cancel it there"
+                ) from error
+        yield
 
 
 def _is_still_there(path: str, source: SourceRow) -> bool:

@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from rlm_mcp.errors import ReplBusy, ReplGone, UsageError
 from rlm_mcp.locks import Held, locked
 from rlm_mcp.sandbox.repl import Binding, Cell, Repl
-from rlm_mcp.store import cells
+from rlm_mcp.store import belongings, cells
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
 from rlm_mcp.store.database import Store, translated
 from rlm_mcp.store.sessions import ScopePart, SessionRow
@@ -28,6 +30,7 @@ from rlm_mcp.verbs.repl_answer import (
     Variables,
     answer,
     told_restored,
+    told_taken_over,
     walls,
     why_not_again,
     without_file,
@@ -211,6 +214,8 @@ class SessionRepl:
         self._number = last
         row = cells.repl_row(store, session.key)
         self._variables = row.variables if row is not None else ()
+        if len(scope) > 1 and belongings.is_copied(store, session.key, last, scope[1].session.key):
+            notes = (told_taken_over(scope[1].session.key, last), *notes)
         return live, notes
 
     def _begin_anew(self, store: Store, session: SessionRow) -> None:
@@ -284,8 +289,7 @@ class SessionRepl:
     def _save(self, store: Store, session: SessionRow, live: Repl) -> None:
         """Save all variables; where there is no room, or one ends the process, what was saved before stays."""
         started = time.monotonic()
-        name = f"{session.key}-{self._number}.vars"
-        path = store.paths.repl / name
+        path = _unused(store.paths.repl, f"{session.key}-{self._number}")
         with translated(store.paths):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         saved = None
@@ -299,7 +303,7 @@ class SessionRepl:
             if saved is None or saved.complaint:
                 path.unlink(missing_ok=True)
         if saved is not None and not saved.complaint:
-            self._set(store, session, name, saved.variables, saved.unsaved)
+            self._set(store, session, path.name, saved.variables, saved.unsaved)
 
     def _set(
         self,
@@ -318,11 +322,19 @@ class SessionRepl:
             time=time.time(),
         )
         with store.writing():
+            before = cells.checkpoint(store, session.key)
             cells.set_checkpoint(store, row)
+        if before is not None and before.file:  # under another name where the Session was built anew since
+            (store.paths.repl / before.file).unlink(missing_ok=True)
         for old in store.paths.repl.glob(f"{session.key}-*.vars"):
             if old.name != name:
                 old.unlink(missing_ok=True)
         self._unsaved_cells, self._unsaved_seconds = 0, 0.0
+
+
+def _unused(folder: Path, name: str) -> Path:
+    """A new file's path: the variables saved before, perhaps as of the same Cell, are good until these are."""
+    return next(path for part in count() if not (path := folder / f"{name}{f'-{part}' if part else ''}.vars").exists())
 
 
 def _taken(

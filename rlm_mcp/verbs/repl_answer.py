@@ -160,6 +160,11 @@ def told_restored(
     return ("; ".join(said),) if said else ()
 
 
+def told_taken_over(parent_key: str, number: int) -> str:
+    """What to tell when a fork uses its parent's variables for the first time."""
+    return f"variables taken over from session {parent_key} as of its c{number}; from here on each has its own"
+
+
 def _some(words: Sequence[str]) -> str:
     more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
     return ", ".join(words[:_NAMED]) + more

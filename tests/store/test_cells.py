@@ -117,9 +117,10 @@ def test_a_repl_in_short_tells_cells_variables_and_what_is_saved(store: Store) -
 
 
 def test_a_rebuild_drops_no_journal(store: Store, tmp_path: Path) -> None:
-    """It is only here."""
+    """It is only here, and goes on under the new key."""
     path = a_day().save(tmp_path / "s.jsonl")
     session: SessionRow = locate(store, transcript=path)
     _add(store, _row(1, session.key))
-    ingest(store, path, rebuild=True)
-    assert cells.last_number(store, session.key) == 1
+    (again,) = ingest(store, path, rebuild=True)
+    assert again.session != session.key
+    assert (cells.last_number(store, session.key), cells.last_number(store, again.session)) == (0, 1)
