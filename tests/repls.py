@@ -29,6 +29,47 @@ NOBODY: Mapping[str, Any] = {
 }  # fmt: skip
 """A Session in which nothing has happened yet, as a Cell is told of it."""
 
+BUSY = {"error": "SubLMBusy", "message": "refused for now"}
+"""What a host function says of a prompt that a sub-LM refused."""
+
+
+class AskedHost:
+    """Answers prompts by a rule: ``fail`` in it fails, ``over`` is the last that is asked, all else is echoed."""
+
+    def __init__(self) -> None:
+        self.frames: list[dict[str, Any]] = []
+        self.given: list[str] = []
+
+    def bindings(self) -> dict[str, Binding]:
+        return {"llm_query": self.query, "llm_map": self.map, "rlm_query": self.child, "give": self.give}
+
+    def query(self, prompts: Any, **how: Any) -> Any:
+        self.frames.append({"prompts": prompts, **how})
+        results = [BUSY if "fail" in prompt else {"value": f"echo {prompt}"[:200]} for prompt in prompts]
+        return {"results": results, "over": BUSY if any("over" in prompt for prompt in prompts) else None}
+
+    def map(self, items: Any, first: Any, prompt: Any, **how: Any) -> Any:
+        self.frames.append({"items": items, "first": first, "prompt": prompt, **how})
+        results = [BUSY if "fail" in item else {"value": [first + at, item[:50]]} for at, item in enumerate(items)]
+        came = sum("value" in one for one in results)
+        coverage = {"items": len(items), "answered": came, "repaired": 0, "failed": len(items) - came}
+        return {"results": results, "over": None, "coverage": coverage}
+
+    def child(self, asked: Any) -> Any:
+        self.frames.append({"asked": asked})
+        return [
+            BUSY
+            if "fail" in one["question"]
+            else {"answer": "deep", "refs": ["e1:0-4"], "quotes": ["proof"], "run": "r1"}
+            for one in asked
+        ]
+
+    def give(self, text: Any, number: Any) -> Any:
+        if number is None:
+            self.given.append("")
+        self.given[-1 if number is None else number] += text
+        return len(self.given) - 1 if number is None else number
+
 
 class Rig:
     """A Repl, and short ways to run Cells in it."""

@@ -59,7 +59,7 @@ read, show, help = _rlm.names["read"], _rlm.names["show"], _rlm.names["help"]
 FINAL, FINAL_VAR, reset = _rlm.names["FINAL"], _rlm.names["FINAL_VAR"], _rlm.names["reset"]
 llm_query, llm_map = _rlm.names["llm_query"], _rlm.names["llm_map"]
 llm_query_batched, rlm_query_batched = _rlm.names["llm_query_batched"], _rlm.names["rlm_query_batched"]
-rlm_query = _rlm.names["rlm_query"]
+rlm_query, Failed, SubLMFailed = _rlm.names["rlm_query"], _rlm.names["Failed"], _rlm.names["SubLMFailed"]
 print, len = _rlm.names["print"], _rlm.names["len"]
 """
 

@@ -8,58 +8,17 @@ from typing import Any
 import pytest
 
 from rlm_mcp.errors import BudgetExceeded, QueryError
-from rlm_mcp.sandbox.repl import Binding
-from tests.repls import NOBODY, Rig, rigged
-
-_BUSY = {"error": "SubLMBusy", "message": "refused for now"}
-
-
-class Host:
-    """Answers prompts by a rule: ``fail`` in it fails, ``over`` is the last that is asked, all else is echoed."""
-
-    def __init__(self) -> None:
-        self.frames: list[dict[str, Any]] = []
-        self.given: list[str] = []
-
-    def bindings(self) -> dict[str, Binding]:
-        return {"llm_query": self.query, "llm_map": self.map, "rlm_query": self.child, "give": self.give}
-
-    def query(self, prompts: Any, **how: Any) -> Any:
-        self.frames.append({"prompts": prompts, **how})
-        results = [_BUSY if "fail" in prompt else {"value": f"echo {prompt}"[:200]} for prompt in prompts]
-        return {"results": results, "over": _BUSY if any("over" in prompt for prompt in prompts) else None}
-
-    def map(self, items: Any, first: Any, prompt: Any, **how: Any) -> Any:
-        self.frames.append({"items": items, "first": first, "prompt": prompt, **how})
-        results = [_BUSY if "fail" in item else {"value": [first + at, item[:50]]} for at, item in enumerate(items)]
-        came = sum("value" in one for one in results)
-        coverage = {"items": len(items), "answered": came, "repaired": 0, "failed": len(items) - came}
-        return {"results": results, "over": None, "coverage": coverage}
-
-    def child(self, asked: Any) -> Any:
-        self.frames.append({"asked": asked})
-        return [
-            _BUSY
-            if "fail" in one["question"]
-            else {"answer": "deep", "refs": ["e1:0-4"], "quotes": ["proof"], "run": "r1"}
-            for one in asked
-        ]
-
-    def give(self, text: Any, number: Any) -> Any:
-        if number is None:
-            self.given.append("")
-        self.given[-1 if number is None else number] += text
-        return len(self.given) - 1 if number is None else number
+from tests.repls import NOBODY, AskedHost, Rig, rigged
 
 
 @pytest.fixture
-def host() -> Host:
+def host() -> AskedHost:
     """What is asked, and what answers."""
-    return Host()
+    return AskedHost()
 
 
 @pytest.fixture
-def rig(host: Host) -> Iterator[Rig]:
+def rig(host: AskedHost) -> Iterator[Rig]:
     """A Repl whose models are that host."""
     with rigged(host.bindings(), output_bytes=4 << 20) as found:
         found.run("import json, re, copy\nbad = llm_query_batched(['a', 'fail', 'b'])\nfailed = bad[1]")
@@ -107,7 +66,7 @@ def test_what_failed_raises_however_it_is_used_as_text(rig: Rig, use: str) -> No
     assert said.startswith(("SubLMFailed: SubLMBusy: refused for now", "TypeError: ")), said
 
 
-def test_what_failed_raises_also_after_it_was_saved_and_restored(rig: Rig, host: Host) -> None:
+def test_what_failed_raises_also_after_it_was_saved_and_restored(rig: Rig, host: AskedHost) -> None:
     """Its class comes along, and so do those around it."""
     rig.run("mapped = llm_map(['a', 'fail'], '{item}')\nchild = rlm_query('deep?')\nplain = {'deep': [failed]}")
     descriptor = os.memfd_create("saved")
@@ -146,7 +105,7 @@ def test_a_batch_gives_answers_in_order(rig: Rig) -> None:
     assert rig.fails("llm_query(None)") == "TypeError: a prompt is a str, not NoneType"
 
 
-def test_a_long_batch_goes_in_frames_that_fit(rig: Rig, host: Host) -> None:
+def test_a_long_batch_goes_in_frames_that_fit(rig: Rig, host: AskedHost) -> None:
     """By their size as it is sent: wide characters and escapes count; each prompt goes once, in order."""
     rig.shown(
         "n = len(llm_query_batched([f'{n} ' + c * 400_000 for n, c in enumerate('xé\\n\"\\x01𝄞' * 5)]))\nprint(n)"
@@ -156,7 +115,7 @@ def test_a_long_batch_goes_in_frames_that_fit(rig: Rig, host: Host) -> None:
     assert len(host.frames) > 5
 
 
-def test_once_the_host_asks_no_more_nothing_more_is_sent(rig: Rig, host: Host) -> None:
+def test_once_the_host_asks_no_more_nothing_more_is_sent(rig: Rig, host: AskedHost) -> None:
     """The rest of a long batch fails as it did."""
     code = "got = llm_query_batched(['a' * 2_000_000, 'over' + 'b' * 2_000_000, 'c' * 2_000_000, 'd'])\n"
     assert rig.shown(code + "len(got), list(got.came), got.failed") == (
@@ -165,7 +124,7 @@ def test_once_the_host_asks_no_more_nothing_more_is_sent(rig: Rig, host: Host) -
     assert len(host.frames) == 3
 
 
-def test_a_map_visits_every_item_once_in_order_and_counts(rig: Rig, host: Host) -> None:
+def test_a_map_visits_every_item_once_in_order_and_counts(rig: Rig, host: AskedHost) -> None:
     """Whatever JSON the items are; also where they go in several frames."""
     items = ["text", 5, 2.5, None, True, {"é": [1]}, ["a", {"b": None}], "", "fail"]
     found = rig.shown(f"import ast\nm = llm_map(ast.literal_eval({str(items)!r}), 'say {{item}}')\nprint(m.coverage)")
@@ -188,7 +147,7 @@ def test_a_map_puts_the_declared_fallback_in_place_of_what_failed(rig: Rig) -> N
     )
 
 
-def test_items_that_are_no_json_are_given_by_their_text_or_refused(rig: Rig, host: Host) -> None:
+def test_items_that_are_no_json_are_given_by_their_text_or_refused(rig: Rig, host: AskedHost) -> None:
     """Never by what they look like on a screen."""
     rig.run("import datetime, decimal\nclass E:\n    text = 'an event'\n")
     code = (
@@ -202,7 +161,7 @@ def test_items_that_are_no_json_are_given_by_their_text_or_refused(rig: Rig, hos
     assert rig.fails("llm_map('abc', '{item}')").startswith("TypeError: items is a list")
 
 
-def test_a_child_is_asked_with_its_context(rig: Rig, host: Host) -> None:
+def test_a_child_is_asked_with_its_context(rig: Rig, host: AskedHost) -> None:
     """Text, texts, what has a text, or nothing; as pairs, mappings or plain questions."""
     assert rig.shown("a = rlm_query('why?', 'because')\na, a.upper(), a.refs, a.quotes, a.run") == (
         "('deep', 'DEEP', ['e1:0-4'], ['proof'], 'r1')"
@@ -221,7 +180,7 @@ def test_a_child_is_asked_with_its_context(rig: Rig, host: Host) -> None:
     )
 
 
-def test_a_long_text_made_by_a_cell_is_given_in_pieces(rig: Rig, host: Host) -> None:
+def test_a_long_text_made_by_a_cell_is_given_in_pieces(rig: Rig, host: AskedHost) -> None:
     """It arrives whole, and is named by its number."""
     rig.shown("t = 'aé\\n' * 700_000\nx = rlm_query('q', [t, 'short', t + '!'])\nprint(1)")
     text = "aé\n" * 700_000
@@ -229,7 +188,7 @@ def test_a_long_text_made_by_a_cell_is_given_in_pieces(rig: Rig, host: Host) -> 
     assert host.frames[-1]["asked"][0]["context"] == [{"given": 0}, "short", {"given": 1}]
 
 
-def test_what_the_host_refuses_is_told_by_kind(host: Host) -> None:
+def test_what_the_host_refuses_is_told_by_kind(host: AskedHost) -> None:
     """An error of the host is an exception in the Cell, with the host's words."""
 
     def spent(**_how: Any) -> Any:
@@ -243,7 +202,7 @@ def test_what_the_host_refuses_is_told_by_kind(host: Host) -> None:
         assert rig.fails("llm_map(['x'], 'y')") == "SubLMFailed: QueryError: give a text"
 
 
-def test_how_to_ask_goes_along(rig: Rig, host: Host) -> None:
+def test_how_to_ask_goes_along(rig: Rig, host: AskedHost) -> None:
     """Model, system prompt, size and schema."""
     rig.shown("llm_query('x', model='m', system='s', max_tokens=7, schema={'type': 'string'})")
     frame = host.frames[-1]

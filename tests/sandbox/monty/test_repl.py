@@ -230,31 +230,6 @@ def test_variables_outlive_a_cell_that_had_to_be_ended(tmp_path):
         again.close()
 
 
-def test_a_sub_lm_is_asked_as_in_the_jail(rig):
-    """Answers in order, checked values, coverage; a failure is an error or an object that is no text."""
-
-    def asked(prompts, model, system, max_tokens, schema):
-        return {
-            "results": [{"value": f"{p}!"} if p != "bad" else {"error": "Budget", "message": "spent"} for p in prompts]
-        }
-
-    def mapped(items, prompt, first, model, system, max_tokens, schema):
-        return {"results": [{"value": len(item)} for item in items], "coverage": {"answered": len(items)}}
-
-    def runs(asked):
-        return [{"answer": row["question"] + str(row["context"]), "refs": ["e1"], "run": "r1"} for row in asked]
-
-    rig.bindings = {"llm_query": asked, "llm_map": mapped, "rlm_query": runs}
-    assert rig.shown("llm_query('a'), llm_query_batched(['b', 'c'])") == "('a!', ['b!', 'c!'])"
-    assert rig.fails("llm_query('bad')") == "RuntimeError: Budget: spent"
-    assert rig.shown("llm_query_batched(['a', 'bad'])[1]") == "<Failed Budget: spent>"
-    assert (
-        rig.shown("m = llm_map(['a', 'bcd'], 'Length of {item}')\nlist(m), m.coverage") == "([1, 3], {'answered': 2})"
-    )
-    assert rig.shown("str(rlm_query('why', ['x'])), rlm_query_batched(['q'])[0].refs") == "(\"why['x']\", ['e1'])"
-    assert rig.fails("llm_query(3)") == "TypeError: a prompt is a str, not int"
-
-
 def test_a_run_sees_the_texts_it_was_given(rig):
     """``context`` is what ``rlm_query`` was given for it; quotes go to the host."""
     quoted: list[list[str]] = []

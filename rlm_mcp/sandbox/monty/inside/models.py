@@ -1,4 +1,7 @@
-"""Other models as a Cell that Monty runs sees them: as ``inside.models``, in Monty's subset of Python."""
+"""Other models as a Cell that Monty runs sees them: as ``inside.models``, in Monty's subset of Python.
+
+What failed raises as there, but for its truth, which Monty never asks an object for.
+"""
 
 import json
 from typing import Any
@@ -6,6 +9,8 @@ from typing import Any
 from rlm_mcp.sandbox.monty.inside.asking import Host
 
 BATCH_CHARS = 3_000_000
+INLINE_CHARS = 64_000
+PIECE_CHARS = BATCH_CHARS // 6
 MISSING = object
 
 
@@ -18,24 +23,62 @@ class Failed:
         self.error = error
         self.message = message
 
+    def __repr__(self) -> str:
+        raise RuntimeError(f"{self.error}: {self.message}")
+
     def __str__(self) -> str:
+        raise RuntimeError(f"{self.error}: {self.message}")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError(f"{self.error}: {self.message}")
+
+    def __hash__(self) -> int:
+        raise RuntimeError(f"{self.error}: {self.message}")
+
+    def __len__(self) -> int:
+        raise RuntimeError(f"{self.error}: {self.message}")
+
+    def __iter__(self) -> Any:
+        raise RuntimeError(f"{self.error}: {self.message}")
+
+    def __contains__(self, part: Any) -> bool:
         raise RuntimeError(f"{self.error}: {self.message}")
 
     def __getitem__(self, place: Any) -> Any:
         raise RuntimeError(f"{self.error}: {self.message}")
 
-    def __repr__(self) -> str:
-        return f"<Failed {self.error}: {self.message[:200]}>"
+    def __add__(self, other: Any) -> Any:
+        raise RuntimeError(f"{self.error}: {self.message}")
+
+    def __radd__(self, other: Any) -> Any:
+        raise RuntimeError(f"{self.error}: {self.message}")
+
+    def __mul__(self, other: Any) -> Any:
+        raise RuntimeError(f"{self.error}: {self.message}")
+
+    def __int__(self) -> int:
+        raise RuntimeError(f"{self.error}: {self.message}")
 
 
-class Mapped:
-    """Results of llm_map in order, one for each item; coverage counts answered, repaired, fallback and failed."""
+class Answers:  # noqa: PLW1641  # a list has no hash either
+    """Answers in order, a Failed in the place of each that did not come.
+
+    failed (number -> why) and came (number -> answer) tell them apart; shown while one is missing, it raises. coverage,
+    of llm_map, counts answered, repaired, fallback and failed.
+    """
 
     of_rlm_mcp = True
 
-    def __init__(self, results: "list[Any]", coverage: "dict[str, int]") -> None:
+    def __init__(self, results: "list[Any]", coverage: "dict[str, int] | None" = None) -> None:
         self.results = results
         self.coverage = coverage
+        self.failed: dict[int, str] = {}
+        self.came: dict[int, Any] = {}
+        for number, one in enumerate(results):
+            if isinstance(one, Failed):
+                self.failed[number] = f"{one.error}: {one.message}"
+            else:
+                self.came[number] = one
 
     def __len__(self) -> int:
         return len(self.results)
@@ -46,25 +89,67 @@ class Mapped:
     def __getitem__(self, place: Any) -> Any:
         return self.results[place]
 
+    def __contains__(self, part: Any) -> bool:
+        return part in self.results
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.results == (other.results if isinstance(other, Answers) else other))
+
+    def __add__(self, other: Any) -> Any:
+        return self.results + list(other)
+
+    def __radd__(self, other: Any) -> Any:
+        return list(other) + self.results
+
     def __repr__(self) -> str:
-        return f"{self.results!r}\n{self.coverage}"
+        for number in self.failed:
+            raise RuntimeError(
+                f"{self.failed[number]} ({len(self.failed):,} of {len(self.results):,} are missing; "
+                "see .failed and .came)"
+            )
+        return f"{self.results!r}" if self.coverage is None else f"{self.results!r}\n{self.coverage}"
 
 
 class RunAnswer:
-    """What a child Run came to: answer, refs (checked), run (its id); str(x) is the answer."""
+    """What a child Run came to: answer (str(x) is the same), refs and quotes (checked), run (its id)."""
 
     of_rlm_mcp = True
 
-    def __init__(self, answer: str, refs: "list[str]", run: str) -> None:
+    def __init__(self, answer: str, refs: "list[str]", quotes: "list[str]", run: str) -> None:
         self.answer = answer
         self.refs = refs
+        self.quotes = quotes
         self.run = run
 
     def __str__(self) -> str:
         return self.answer
 
     def __repr__(self) -> str:
-        return f"{self.answer}  [{self.run}]"
+        return repr(self.answer)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.answer == (other.answer if isinstance(other, RunAnswer) else other))
+
+    def __hash__(self) -> int:
+        return hash(self.answer)
+
+    def __len__(self) -> int:
+        return len(self.answer)
+
+    def __iter__(self) -> Any:
+        return iter(self.answer)
+
+    def __contains__(self, part: Any) -> bool:
+        return part in self.answer
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.answer[place]
+
+    def __add__(self, other: Any) -> Any:
+        return self.answer + str(other)
+
+    def __radd__(self, other: Any) -> Any:
+        return other + self.answer
 
 
 class Models:
@@ -78,17 +163,19 @@ class Models:
     ) -> Any:
         """Ask a sub-LM once."""
         asked = {"model": model, "system": system, "max_tokens": max_tokens, "schema": as_schema(schema)}
-        found = self._all("llm_query", "prompts", [as_prompt(prompt)], asked)[0]
+        found = self._all([as_prompt(prompt)], asked)[0]
         if isinstance(found, Failed):
             raise RuntimeError(f"{found.error}: {found.message}")
         return found
 
     def llm_query_batched(
         self, prompts: Any, *, model: str = "", system: str = "", max_tokens: int = 2_048, schema: Any = None
-    ) -> "list[Any]":
+    ) -> Answers:
         """Ask a sub-LM many prompts at once."""
         asked = {"model": model, "system": system, "max_tokens": max_tokens, "schema": as_schema(schema)}
-        return self._all("llm_query", "prompts", [as_prompt(prompt) for prompt in prompts], asked)
+        if isinstance(prompts, str):
+            raise TypeError("prompts is a list of str; llm_query asks one")
+        return Answers(self._all([as_prompt(prompt) for prompt in prompts], asked))
 
     def llm_map(  # noqa: PLR0913  # what a map can be told
         self,
@@ -100,22 +187,27 @@ class Models:
         model: str = "",
         system: str = "",
         max_tokens: int = 2_048,
-    ) -> Mapped:
+    ) -> Answers:
         """Ask the same of every item."""
         asked = {"model": model, "system": system, "max_tokens": max_tokens, "schema": as_schema(schema)}
+        if isinstance(items, str):
+            raise TypeError("items is a list; a str would be asked character by character")
         asked["prompt"] = as_prompt(prompt)
-        texts = [item if isinstance(item, str) else json.dumps(item) for item in items]
+        texts = [as_text(item) for item in items]
         results: list[Any] = []
-        coverage: dict[str, int] = {}
+        coverage = {"items": len(texts), "answered": 0, "repaired": 0, "fallback": 0, "failed": 0}
         for found in self._parts("llm_map", "items", texts, asked):
             results += [as_value(one) for one in found["results"]]
-            for name in found["coverage"]:
-                coverage[name] = coverage.get(name, 0) + found["coverage"][name]
-        if fallback is not MISSING:
-            coverage["fallback"] = len([one for one in results if isinstance(one, Failed)])
-            coverage["failed"] = coverage.get("failed", 0) - coverage["fallback"]
+            counted = found.get("coverage", {})
+            coverage["answered"] += counted.get("answered", 0)
+            coverage["repaired"] += counted.get("repaired", 0)
+        missing = len([one for one in results if isinstance(one, Failed)])
+        if fallback is MISSING:
+            coverage["failed"] = missing
+        else:
+            coverage["fallback"] = missing
             results = [fallback if isinstance(one, Failed) else one for one in results]
-        return Mapped(results, coverage)
+        return Answers(results, coverage)
 
     def rlm_query(self, question: str, context: Any = None) -> RunAnswer:
         """Ask a child Run."""
@@ -124,42 +216,67 @@ class Models:
             raise RuntimeError(f"{found.error}: {found.message}")
         return found
 
-    def rlm_query_batched(self, asked: Any) -> "list[Any]":
+    def rlm_query_batched(self, asked: Any) -> Answers:
         """Ask many child Runs."""
-        rows = []
-        for one in asked:
-            question, context = (one, None) if isinstance(one, str) else one
-            given = context if context is None or isinstance(context, str) else [str(part) for part in context]
-            rows.append({"question": as_prompt(question), "context": given})
-        answers = self._host.ask("rlm_query", {"asked": rows})
-        return [
-            RunAnswer(one["answer"], one["refs"], one["run"])
-            if "answer" in one
-            else Failed(one["error"], one["message"])
-            for one in answers
-        ]
+        if isinstance(asked, str):
+            raise TypeError("asked is a list of questions, or of (question, context) pairs; rlm_query asks one")
+        rows = [self._row(one) for one in asked]
+        if not rows:
+            return Answers([])
+        return Answers(
+            [
+                RunAnswer(one["answer"], one["refs"], one["quotes"], one["run"]) if "answer" in one else as_value(one)
+                for one in self._host.ask("rlm_query", {"asked": rows})
+            ]
+        )
 
-    def _all(self, name: str, kind: str, texts: "list[str]", asked: "dict[str, Any]") -> "list[Any]":
+    def _row(self, one: Any) -> "dict[str, Any]":
+        if isinstance(one, str):
+            question, context = one, None
+        elif isinstance(one, dict):
+            question, context = one["question"], one.get("context")
+        else:
+            question, context = one
+        if isinstance(context, (list, tuple)):
+            context = [self._given(as_text(part)) for part in context]
+        elif context is not None:
+            context = self._given(as_text(context))
+        return {"question": as_prompt(question), "context": context}
+
+    def _given(self, text: str) -> Any:
+        """A text for a child; a long one goes ahead in pieces."""
+        if len(text) <= INLINE_CHARS:
+            return text
+        number = None
+        for start in range(0, len(text), PIECE_CHARS):
+            number = self._host.ask("give", {"text": text[start : start + PIECE_CHARS], "number": number})
+        return {"given": number}
+
+    def _all(self, texts: "list[str]", asked: "dict[str, Any]") -> "list[Any]":
         found: list[Any] = []
-        for part in self._parts(name, kind, texts, asked):
+        for part in self._parts("llm_query", "prompts", texts, asked):
             found += [as_value(one) for one in part["results"]]
         return found
 
     def _parts(self, name: str, kind: str, texts: "list[str]", asked: "dict[str, Any]") -> "list[Any]":
-        """The host's answers to as many calls as the texts need."""
-        found = []
+        """The host's answers to as many calls as the texts need; once it asks no more, nothing more is sent."""
+        found: list[Any] = []
         start = 0
         while start < len(texts):
             end, chars = start, 0
-            while end < len(texts) and (end == start or chars + len(texts[end]) <= BATCH_CHARS):
-                chars += len(texts[end])
+            while end < len(texts) and (end == start or chars + len(json.dumps(texts[end])) <= BATCH_CHARS):
+                chars += len(json.dumps(texts[end]))
                 end += 1
             arguments = dict(asked)
             arguments[kind] = texts[start:end]
             if kind == "items":
                 arguments["first"] = start
-            found.append(self._host.ask(name, arguments))
+            part = self._host.ask(name, arguments)
+            found.append(part)
             start = end
+            if part["over"] is not None:
+                found.append({"results": [part["over"]] * (len(texts) - end)})
+                start = len(texts)
         return found
 
 
@@ -175,6 +292,18 @@ def as_value(one: "dict[str, Any]") -> Any:
 
 def as_prompt(value: Any) -> str:
     """A prompt, if it is one."""
+    if isinstance(value, Failed):
+        raise RuntimeError(f"{value.error}: {value.message}")
+    if isinstance(value, RunAnswer):
+        return value.answer
     if not isinstance(value, str):
         raise TypeError(f"a prompt is a str, not {type(value).__name__}")
     return value
+
+
+def as_text(value: Any) -> str:
+    """A value as a model reads it: text as it is, what has a text by that, JSON values as JSON."""
+    if isinstance(value, (str, Failed, RunAnswer)):
+        return as_prompt(value)
+    text = getattr(value, "text", None)
+    return text if isinstance(text, str) else json.dumps(value)

@@ -5,7 +5,7 @@ from typing import Any
 from rlm_mcp.sandbox.monty.inside.asking import Host
 from rlm_mcp.sandbox.monty.inside.docs import Docs
 from rlm_mcp.sandbox.monty.inside.found import displayed, is_ours, kind_of, shortened
-from rlm_mcp.sandbox.monty.inside.models import Models
+from rlm_mcp.sandbox.monty.inside.models import Failed, Models
 from rlm_mcp.sandbox.monty.inside.repo import Repo
 from rlm_mcp.sandbox.monty.inside.session import Session
 
@@ -36,17 +36,25 @@ llm_query(prompt, model="", system="", max_tokens=2048, schema=None)
     Ask a sub-LM once: its answer as text; with a JSON schema as a checked value. Raises RuntimeError.""",
     "llm_query_batched": """\
 llm_query_batched(prompts, model="", system="", max_tokens=2048, schema=None)
-    Ask a sub-LM many prompts at once: answers in order; a Failed in the place of one that did not come.""",
+    Ask a sub-LM many prompts at once: answers in order; a Failed in the place of one that did not come. .failed and
+    .came (number -> why, or answer) tell them apart.""",
     "llm_map": """\
 llm_map(items, prompt, schema=None, fallback=..., model="", system="", max_tokens=2048)
-    Ask the same of every item, each exactly once: prompt holds {item} (and {index}, if it matters). A Mapped: .results
-    and .coverage; what cannot be mended becomes fallback, or a Failed.""",
+    Ask the same of every item, each exactly once: prompt holds {item} (and {index}, if it matters). Results in order,
+    with .coverage; what cannot be mended becomes fallback, or a Failed.""",
     "rlm_query": """\
 rlm_query(question, context=None)
-    Ask a child Run with a REPL of its own over the same store; context (str or list) is its context.""",
+    Ask a child Run with a REPL of its own over the same store; context (str or list) is its context. The answer has
+    .answer (str(x) is the same), .refs and .quotes.""",
     "rlm_query_batched": """\
 rlm_query_batched(asked)
     Ask many child Runs: questions, or (question, context) pairs; answers in order, or a Failed.""",
+    "Failed": """\
+Failed
+    What stands in the place of an answer that did not come; isinstance(x, Failed) tells it.""",
+    "SubLMFailed": """\
+SubLMFailed
+    What llm_query and rlm_query raise: a RuntimeError here.""",
     "print": "As Python's.",
     "len": "As Python's.",
 }
@@ -105,6 +113,8 @@ class Given:
         self.names["llm_map"] = self._models.llm_map
         self.names["rlm_query"] = self._models.rlm_query
         self.names["rlm_query_batched"] = self._models.rlm_query_batched
+        self.names["Failed"] = Failed
+        self.names["SubLMFailed"] = RuntimeError
 
     def at(self, now: "dict[str, Any]") -> None:
         """Make all as it is now: before every Cell."""
