@@ -72,8 +72,6 @@ class GrepAnswer:
     """There may be more of them: a limit was met."""
     files: int
     """Files with such a line."""
-    searched: int
-    """Files looked into."""
     binary: int
     """Files with NUL bytes that match; their places are not shown."""
 
@@ -124,7 +122,6 @@ def grep(
         total=len(found),
         is_at_least=is_cut,
         files=len({place[0] for place in found}),
-        searched=len(wanted),
         binary=binary,
     )
 

@@ -58,7 +58,6 @@ class Listing:
     """Files listed before the glob was laid on."""
     passed_over: tuple[str, ...]
     """Folders that tools fill (the first 20)."""
-    folders_passed_over: int
     left_out: int
     """Neither files nor symlinks, too deep, or folders closed to us."""
     is_cut: bool
@@ -132,7 +131,6 @@ def files(root: Path, glob: str = "**/*", *, limits: TreeLimits = LIMITS) -> Lis
         is_git=tree.repository is not None,
         total=len(tree.kinds),
         passed_over=tuple(sorted(tree.passed_over)[:20]),
-        folders_passed_over=len(tree.passed_over),
         left_out=tree.left_out,
         is_cut=tree.is_cut,
     )

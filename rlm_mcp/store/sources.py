@@ -155,26 +155,6 @@ def _raw_pieces(store: Store, source_id: int, blocks: list[sqlite3.Row], tail: b
         yield _inflate(tail, source_id)
 
 
-def raw_record(store: Store, source_id: int, offset: int, length: int) -> bytes:
-    """The exact bytes of one record of the client's file.
-
-    Raises:
-        StoreDamaged: they were not kept.
-    """
-    rows = store.connection.execute(
-        "SELECT * FROM raw_block WHERE source = ? AND start < ? AND start + length > ? ORDER BY start",
-        (source_id, offset + length, offset),
-    ).fetchall()
-    joined = b"".join(
-        _inflate(read_at(raw_path(store, source_id), row["file_offset"], row["file_length"]), source_id) for row in rows
-    )
-    begin = offset - rows[0]["start"] if rows else 0
-    found = joined[begin : begin + length]
-    if len(found) < length:
-        raise StoreDamaged(f"raw bytes {offset:,} to {offset + length:,} of source {source_id} were not kept")
-    return found
-
-
 def _inflate(block: bytes, source_id: int) -> bytes:
     try:
         return zlib.decompress(block)

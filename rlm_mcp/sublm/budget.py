@@ -85,16 +85,6 @@ class Budget:
             for account in self._line:
                 account.add(cached=1)
 
-    def room_for_tokens(self) -> int | None:
-        """How many tokens may still be reserved; None for no limit."""
-        with self._lock:
-            rooms = [
-                account.limits.tokens - account.spent.tokens - account.reserved_tokens
-                for account in self._line
-                if account.limits.tokens is not None
-            ]
-        return max(0, min(rooms)) if rooms else None
-
     def seconds_left(self) -> float | None:
         """Of the time; None for no limit."""
         ends = [account.end for account in self._line if account.end is not None]

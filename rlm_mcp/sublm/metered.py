@@ -50,7 +50,6 @@ class Asked:
     """Nothing, where it was there already."""
     worth: Cost
     """What it cost when it was paid for."""
-    is_cached: bool = False
     is_cut: bool = False
 
 
@@ -211,7 +210,6 @@ class Metered:
             model=reply.model,
             cost=Cost(usd=0.0),
             worth=reply.cost,
-            is_cached=True,
             is_cut=reply.is_cut,
         )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from rlm_mcp.text import estimate_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +33,17 @@ class SearchAnswer:
     hits: tuple[Hit, ...]
     is_cut: bool
     """More were found than shown, or (patterns) looked at."""
+
+
+def answered(query: str, lines: Sequence[str], hits: Sequence[Hit], total: int, *, is_cut: bool) -> SearchAnswer:
+    """The answer whose text is these lines."""
+    text = "\n".join(lines)
+    return SearchAnswer(
+        query=query,
+        text=text,
+        total=total,
+        shown=len(hits),
+        tokens=estimate_tokens(text),
+        hits=tuple(hits),
+        is_cut=is_cut,
+    )

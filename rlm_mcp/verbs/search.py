@@ -24,7 +24,7 @@ from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.text import estimate_tokens, one_line, snippet
 from rlm_mcp.verbs import typed as sets
 from rlm_mcp.verbs.digest import digest
-from rlm_mcp.verbs.hits import Hit, SearchAnswer
+from rlm_mcp.verbs.hits import Hit, SearchAnswer, answered
 from rlm_mcp.verbs.query import Question, TypedQuery, content_words, understand
 from rlm_mcp.verbs.search_docs import mention, search_docs
 
@@ -194,7 +194,9 @@ class _Search:
             return self._nothing(self._none_of(question))
         page = items[self.offset :]
         if not page:
-            return self._finished([f"{len(items)} in all, none from {self.offset} on"], [], len(items), is_cut=False)
+            return answered(
+                self.query, [f"{len(items)} in all, none from {self.offset} on"], [], len(items), is_cut=False
+            )
         kinds = list(dict.fromkeys(item.kind for item in page))
         fitted = fit(
             [item.line for item in page], self.budget - 30 - 12 * len(kinds), narrowest=sets.narrowest(question.typed)
@@ -248,8 +250,8 @@ class _Search:
         is_cut = self.offset + shown < total
         if is_cut and lines:
             lines[-1] += f"  [{total} events hold these words; more: offset={self.offset + shown}]"
-        return self._finished(
-            lines or [f"{total} events, none from offset {self.offset} on"], found, total, is_cut=is_cut
+        return answered(
+            self.query, lines or [f"{total} events, none from offset {self.offset} on"], found, total, is_cut=is_cut
         )
 
     def _leading(self, tokens: Sequence[str]) -> list[tuple[ScopePart, TurnRow]]:
@@ -353,7 +355,7 @@ class _Search:
     def _nothing(self, why: str) -> SearchAnswer:
         before = len(sessions.lineage(self.store, self.parts[0].session)) - len(self.parts)
         hint = f"; {before} earlier before /clear: scope=lineage" if before > 0 else ""
-        return self._finished([why + hint], [], 0, is_cut=False)
+        return answered(self.query, [why + hint], [], 0, is_cut=False)
 
     def _answer(self, lines: list[str], shown: Sequence[sets.Item | Hit], total: int, *, is_cut: bool) -> SearchAnswer:
         hits = [
@@ -365,19 +367,7 @@ class _Search:
         if is_cut:
             rest = total - self.offset - len(shown)
             lines[-1] += f"  [{rest} more: offset={self.offset + len(shown)}, or narrow by turns]"
-        return self._finished(lines, hits, total, is_cut=is_cut)
-
-    def _finished(self, lines: Sequence[str], hits: Sequence[Hit], total: int, *, is_cut: bool) -> SearchAnswer:
-        text = "\n".join(lines)
-        return SearchAnswer(
-            query=self.query,
-            text=text,
-            total=total,
-            shown=len(hits),
-            tokens=estimate_tokens(text),
-            hits=tuple(hits),
-            is_cut=is_cut,
-        )
+        return answered(self.query, lines, hits, total, is_cut=is_cut)
 
 
 def _place_line(event: EventRow, around: str, ref: str) -> Line:

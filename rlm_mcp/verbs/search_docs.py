@@ -17,8 +17,8 @@ from rlm_mcp.store.document_search import PieceHit, PlaceHit
 from rlm_mcp.store.documents import LoadedRow
 from rlm_mcp.store.search import matching, words_of
 from rlm_mcp.store.sessions import SessionRow
-from rlm_mcp.text import estimate_tokens, one_line
-from rlm_mcp.verbs.hits import Hit, SearchAnswer
+from rlm_mcp.text import one_line
+from rlm_mcp.verbs.hits import Hit, SearchAnswer, answered
 from rlm_mcp.verbs.query import content_words
 
 _HITS = 40
@@ -152,12 +152,14 @@ class _Search:
 
     def nothing(self, why: str) -> SearchAnswer:
         """Nothing is found."""
-        return self._finished([why], [], 0, is_cut=False)
+        return answered(self.query, [why], [], 0, is_cut=False)
 
     def _answer(self, makes: Sequence[Callable[[], Hit]], total: int, *, noun: str) -> SearchAnswer:
         """As many hits, each made when it is first needed, as there is room for."""
         if not makes:
-            return self._finished([f"{total:,} {noun}, none from offset {self.offset} on"], [], total, is_cut=False)
+            return answered(
+                self.query, [f"{total:,} {noun}, none from offset {self.offset} on"], [], total, is_cut=False
+            )
         made = [cache(make) for make in makes[: self._most]]
         fitted = fit([_line(hit) for hit in made], self.budget - 30, narrowest=_NARROWEST)
         written = list(fitted.lines) or [one_line(_line(made[0])(_NARROWEST), self.budget * 2)]
@@ -166,19 +168,7 @@ class _Search:
         if is_cut or self.offset:
             rest = f"; more: offset={self.offset + shown}" if is_cut else ""
             written[-1] += f"  [{total:,} {noun}{rest}]"
-        return self._finished(written, [hit() for hit in made[:shown]], total, is_cut=is_cut)
-
-    def _finished(self, lines: Sequence[str], hits: Sequence[Hit], total: int, *, is_cut: bool) -> SearchAnswer:
-        text = "\n".join(lines)
-        return SearchAnswer(
-            query=self.query,
-            text=text,
-            total=total,
-            shown=len(hits),
-            tokens=estimate_tokens(text),
-            hits=tuple(hits),
-            is_cut=is_cut,
-        )
+        return answered(self.query, written, [hit() for hit in made[:shown]], total, is_cut=is_cut)
 
 
 def _line(make: Callable[[], Hit]) -> Line:

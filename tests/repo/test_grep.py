@@ -37,7 +37,7 @@ def test_lines_are_found_in_listed_files_only(top: Path):
         ("src/b.py", 1, 5, "x = load(2)"),
     ]
     answer = grep(top, "load")
-    assert (answer.files, answer.searched, answer.binary) == (3, 5, 1)
+    assert (answer.files, answer.binary) == (3, 1)
 
 
 def test_globs_case_and_plain_text_narrow(top: Path):
@@ -112,7 +112,7 @@ def test_many_files_are_searched_in_several_runs(tmp_path: Path):
     for number in range(1_800):
         (folder / f"{number:04}{'n' * 100}").write_text("needle\n" if number % 3 == 0 else "hay\n")
     answer = grep(top, "needle", limits=GrepLimits(matches=10))
-    assert (answer.total, answer.files, answer.searched, answer.is_at_least) == (600, 600, 1_800, False)
+    assert (answer.total, answer.files, answer.is_at_least) == (600, 600, False)
 
 
 @pytest.mark.parametrize(

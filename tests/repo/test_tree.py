@@ -97,7 +97,7 @@ def test_a_folder_without_git_is_walked_past_what_tools_fill(tmp_path: Path):
     (top / "src" / ".git").write_text("gitdir: nowhere\n")
     found = tree.files(top)
     assert found.paths == ("a.py", "src/x.js")
-    assert (found.is_git, found.folders_passed_over, found.left_out) == (False, 4, 1)
+    assert (found.is_git, found.left_out) == (False, 1)
     assert found.passed_over == (".venv", "__pycache__", "env", "node_modules")
 
 

@@ -32,8 +32,9 @@ def test_what_was_not_needed_is_given_back():
     budget = Budget(Limits(tokens=45))
     budget.reserve(SMALL)
     budget.settle(SMALL, Cost(tokens_in=5, tokens_out=5, usd=0.01))
-    assert budget.room_for_tokens() == 35
-    budget.reserve(SMALL)
+    budget.reserve(Cost(tokens_in=30, tokens_out=5))
+    with pytest.raises(BudgetExceeded):
+        budget.reserve(Cost(tokens_in=1))
 
 
 def test_what_nobody_waited_for_stays_reserved():
@@ -94,4 +95,3 @@ def test_what_is_left_is_told_in_a_line():
     assert budget.told() == "budget: calls 1 of 200, tokens 1,034 of 2,000,000, $0.2500 of $2.00; depth left 2"
     assert "s left" in Budget(Limits(seconds=60.0)).told()
     assert Budget(Limits()).told() == "budget: calls 0, tokens 0; depth left 2"
-    assert Budget(Limits()).room_for_tokens() is None

@@ -28,6 +28,7 @@ from rlm_mcp.sublm.scripted import Said, Script
 from tests.sublm.rig import NO_CAPS, PURPOSE, Rig, scripted
 
 Make = Callable[..., Rig]
+FREE = Cost(usd=0.0)
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def test_the_same_question_is_paid_once(rig: Make):
     """The second answer costs nothing and says that it is cached."""
     one = rig(echo)
     first, second = one.ask("what?"), one.ask("what?")
-    assert (first.text, first.is_cached) == ("echo: what?", False)
-    assert (second.text, second.is_cached, second.cost) == ("echo: what?", True, Cost(usd=0.0))
+    assert (first.text, first.cost.tokens > 0) == ("echo: what?", True)
+    assert (second.text, second.cost, second.worth) == ("echo: what?", FREE, first.cost)
     assert len(one.backend.requests) == 1
     assert (one.budget.spent.calls, one.budget.spent.cached) == (1, 1)
     assert [row["status"] for row in one.rows()] == ["ok", "cached"]
@@ -80,14 +81,14 @@ def test_another_question_is_asked(rig: Make, fields: dict[str, object]):
     """Whatever differs of what is sent."""
     one = rig(echo)
     one.ask("what?")
-    assert not one.ask("what?", **fields).is_cached
+    assert one.ask("what?", **fields).cost != FREE
 
 
 def test_the_default_model_and_its_name_are_the_same(rig: Make):
     """A question that names the model that would be asked anyway."""
     one = rig(echo)
     one.ask("what?")
-    assert one.ask("what?", model="scripted").is_cached
+    assert one.ask("what?", model="scripted").cost == FREE
 
 
 def test_another_process_finds_the_answer(rig: Make):
@@ -101,7 +102,7 @@ def test_another_process_finds_the_answer(rig: Make):
 def test_an_answer_costs_nothing_when_the_budget_is_at_its_end(rig: Make):
     """A cached one is no call."""
     rig(echo).ask("what?")
-    assert rig(echo, limits=Limits(calls=0)).ask("what?").is_cached
+    assert rig(echo, limits=Limits(calls=0)).ask("what?").cost == FREE
 
 
 def test_a_failure_is_not_kept(rig: Make):
@@ -129,7 +130,7 @@ def test_fifty_identical_prompts_are_paid_once(rig: Make):
     assert [asked.text for asked in found] == ["only once"] * 50
     assert len(one.backend.requests) == 1
     assert one.budget.spent.calls == 1
-    assert sum(asked.is_cached for asked in found) == one.budget.spent.cached == 49
+    assert sum(asked.cost == FREE for asked in found) == one.budget.spent.cached == 49
 
 
 def second_waits(one: Rig, pool: ThreadPoolExecutor, stop: Stop):
