@@ -1,5 +1,7 @@
 """Transcripts for tests, written record by record in the shapes Claude Code 2.1.330 writes (copied from recordings)."""
 
+from __future__ import annotations
+
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -144,6 +146,13 @@ class Transcript:
             isCompactSummary=True,
             isVisibleInTranscriptOnly=True,
         )
+
+    def forked(self, session: str) -> Transcript:
+        """What ``--fork-session`` begins with: copies of all rows so far, their times and ids too, under a new id."""
+        made = Transcript(session, cwd=self.cwd, seed=1)
+        made.clock, made._parent = self.clock, self._parent
+        made.lines = [line.replace(self.session.encode(), session.encode()) for line in self.lines]
+        return made
 
     @property
     def content(self) -> bytes:

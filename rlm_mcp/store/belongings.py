@@ -14,6 +14,8 @@ from rlm_mcp.store.sessions import SessionRow
 
 _AGAIN_SECONDS = 60.0
 """Cells that took longer together are not run again to bring a fork's variables back."""
+_CLOCK_SECONDS = 0.001
+"""Clients cut the times of their records to it; the result of a Cell comes after the Cell."""
 
 
 def parent_to_copy(store: Store, session: SessionRow) -> SessionRow | None:
@@ -39,7 +41,8 @@ def copy_to_fork(store: Store, fork: SessionRow, parent: SessionRow) -> int:
         return 0
     with store.writing() as connection:
         row = connection.execute(
-            "SELECT coalesce(max(number), 0) FROM cell WHERE session_key = ? AND time <= ?", (parent.key, until)
+            "SELECT coalesce(max(number), 0) FROM cell WHERE session_key = ? AND time < ?",
+            (parent.key, until + _CLOCK_SECONDS),
         ).fetchone()
         last = int(row[0])
         if not last or cells.last_number(store, fork.key):
