@@ -232,6 +232,8 @@ class SessionNews:
     title: str = ""
     parent: str = ""
     """Client id of the Session it came out of."""
+    parent_bytes: int = 0
+    """Bytes of the parent's transcript that it goes on from, where the record says so."""
     link: LinkKind | None = None
     window_tokens: int = 0
     """Tokens in the Window by the Client's last usage report."""

@@ -161,6 +161,7 @@ class _Writer:
             ("model", news.model),
             ("title", news.title[:400]),
             ("parent", news.parent),
+            ("parent_bytes", news.parent_bytes),
             ("link", str(news.link) if news.link else ""),
             ("window_tokens", news.window_tokens),
         ):

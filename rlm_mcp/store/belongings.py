@@ -63,12 +63,17 @@ def copy_to_fork(store: Store, fork: SessionRow, parent: SessionRow) -> int:
 
 def parted(store: Store, fork: SessionRow, parent: SessionRow) -> float | None:
     """When the parent's last Event was that the fork goes on from, in seconds since the epoch; None without one."""
-    if fork.client is Client.CODEX:  # the fork's transcript begins behind it
-        return fork.started
-    shared = "SELECT time, kind, length FROM event WHERE session = ? AND time IS NOT NULL"
-    row = store.connection.execute(
-        f"SELECT max(time) AS last FROM ({shared} INTERSECT {shared})", (fork.id, parent.id)
-    ).fetchone()
+    if fork.parent_events >= 0 and fork.client is Client.CODEX:
+        row = store.connection.execute(
+            "SELECT max(time) AS last FROM event WHERE session = ? AND seq <= ?", (parent.id, fork.parent_events)
+        ).fetchone()
+    else:
+        shared = "SELECT time, kind, length FROM event WHERE session = ? AND time IS NOT NULL"
+        row = store.connection.execute(
+            f"SELECT max(time) AS last FROM ({shared} INTERSECT {shared})", (fork.id, parent.id)
+        ).fetchone()
+        if row["last"] is None and fork.client is Client.CODEX:  # it holds no copies: all of it came later
+            return fork.started
     return None if row["last"] is None else float(row["last"])
 
 

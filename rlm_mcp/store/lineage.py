@@ -1,4 +1,4 @@
-"""Where a Session came from, when its own transcript does not say.
+"""Where a Session came from, when its own transcript does not say, or says it in bytes.
 
 Claude Code names the parent of a fork or of a /clear nowhere. For a /clear the SessionStart hook knows it and leaves a
 hint file; a forked transcript begins with copies of its parent's rows, so the parent is found by content: it holds an
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rlm_mcp.config import Paths
 from rlm_mcp.events import Client, LinkKind
-from rlm_mcp.store import live, sessions
+from rlm_mcp.store import live, sessions, sources
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
 
@@ -28,12 +28,16 @@ def hint(paths: Paths, client_session: str, parent: str, link: LinkKind) -> None
 
 
 def settle(store: Store, session: SessionRow) -> SessionRow:
-    """``session`` with its parent recorded, where it had none and one can be told. Cheap when there is nothing to do.
+    """``session`` with its parent recorded, and how much of it, where that was not and can be told.
+
+    Cheap when there is nothing to do.
 
     Raises:
         StoreError: the parent cannot be recorded.
     """
-    if session.parent or session.client is not Client.CLAUDE_CODE:
+    if session.client is Client.CODEX:
+        return _counted(store, session)
+    if session.parent:
         return session
     known = _hinted(store.paths, session.client_session) or _copied_from(store, session)
     if known is None:
@@ -45,6 +49,25 @@ def settle(store: Store, session: SessionRow) -> SessionRow:
             (parent, link, events, session.id),
         )
     live.path_of(store.paths, _KIND, session.client_session).unlink(missing_ok=True)
+    return sessions.by_id(store, session.id) or session
+
+
+def _counted(store: Store, session: SessionRow) -> SessionRow:
+    """A Codex fork says how many bytes of its parent it goes on from; counted in Events once those are known."""
+    if not session.parent or session.parent_events >= 0:
+        return session
+    run = store.connection.execute
+    end = run("SELECT parent_bytes FROM session WHERE id = ?", (session.id,)).fetchone()["parent_bytes"]
+    scope = sessions.continued(store, session)
+    source = sources.current(store, scope[1].session.path) if len(scope) > 1 else None
+    if not end or source is None or source.offset < end:
+        return session
+    row = run(
+        "SELECT max(seq) AS last FROM event WHERE session = ? AND source = ? AND record_offset < ?",
+        (scope[1].session.id, source.id, end),
+    ).fetchone()
+    with store.writing() as connection:
+        connection.execute("UPDATE session SET parent_events = ? WHERE id = ?", (row["last"] or 0, session.id))
     return sessions.by_id(store, session.id) or session
 
 

@@ -377,12 +377,18 @@ def _m005_ways(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE run ADD COLUMN way TEXT NOT NULL DEFAULT 'run'")
 
 
+def _m006_forks(connection: sqlite3.Connection) -> None:
+    """How much of its parent's transcript a Session goes on from, in bytes; 0: unknown."""
+    connection.execute("ALTER TABLE session ADD COLUMN parent_bytes INTEGER NOT NULL DEFAULT 0")
+
+
 MIGRATIONS: tuple[tuple[str, Migration], ...] = (
     ("first", _m001_first),
     ("repl", _m002_repl),
     ("runs", _m003_runs),
     ("summaries", _m004_summaries),
     ("ways", _m005_ways),
+    ("forks", _m006_forks),
 )
 
 

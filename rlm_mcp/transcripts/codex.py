@@ -165,12 +165,15 @@ class CodexReader:
         self._cwd = string(payload.get("cwd"))
         git = payload.get("git")
         forked_from = string(payload.get("forked_from_id"))
+        base = payload.get("history_base")
+        end = base.get("end_byte_offset") if isinstance(base, dict) and base.get("thread_id") == forked_from else 0
         return self._news(
             cwd=self._cwd,
             git_branch=string(git.get("branch")) if isinstance(git, dict) else "",
             client_version=string(payload.get("cli_version")),
             title=_sub_agent(payload),
             parent=forked_from,
+            parent_bytes=end if type(end) is int and 0 < end < 1 << 63 else 0,
             link=LinkKind.FORK if forked_from else None,
         )
 

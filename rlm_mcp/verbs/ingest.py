@@ -100,7 +100,7 @@ def _give_variables(store: Store, session: sessions.SessionRow, progress: Progre
         return
     with suppress(TranscriptError):  # gone: what was ingested of it serves
         ingest(store, parent.path, progress=progress)  # up to where the fork begins
-    belongings.copy_to_fork(store, session, parent)
+    belongings.copy_to_fork(store, lineage.settle(store, session), parent)
 
 
 def _ingest_file(

@@ -1,6 +1,8 @@
 """rlm_mcp.store.belongings: a fork begins with a copy of its parent's variables; a rebuilt Session keeps its own."""
 
+import json
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -218,6 +220,44 @@ def test_after_a_clear_the_repl_is_empty(store: Store, tmp_path: Path, link: Lin
     assert (row.link, row.parent) == (link, parent.client_session)
     assert cells.last_number(store, row.key) == 0
     assert "still set" not in brief(store, row).text
+
+
+def _codex(folder: Path, *, says_where: bool) -> tuple[Path, Path]:
+    """Rollouts of a Session with prompts at 09:01 to 09:04 and of its fork at 09:02, prompted at 09:05."""
+    lines = _rollout({"id": "old", "cwd": "/w"}, 1, 2, 3, 4)
+    base = {"thread_id": "old", "end_byte_offset": len(b"".join(lines[:3]))} if says_where else None
+    parent, fork = folder / "rollout-old.jsonl", folder / "rollout-new.jsonl"
+    parent.write_bytes(b"".join(lines))
+    meta = {"id": "new", "forked_from_id": "old", "cwd": "/w", "history_base": base}
+    fork.write_bytes(b"".join(_rollout(meta, 5)))
+    return parent, fork
+
+
+def _rollout(meta: dict[str, object], *minutes: int) -> list[bytes]:
+    prompts = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": f"prompt {minute}"}]}
+        for minute in minutes
+    ]
+    told = [
+        (minutes[0], "session_meta", meta),
+        *((at, "response_item", p) for at, p in zip(minutes, prompts, strict=True)),
+    ]
+    return [
+        json.dumps({"timestamp": f"2026-03-02T09:{at:02}:00.000Z", "type": kind, "payload": payload}).encode() + b"\n"
+        for at, kind, payload in told
+    ]
+
+
+@pytest.mark.parametrize(("says_where", "expected"), [(True, 2), (False, 4)])
+def test_a_codex_fork_says_where_it_begins(store: Store, tmp_path: Path, says_where: bool, expected: int) -> None:
+    """Cells behind that place are not its past; one that does not say goes on from all that came before its prompt."""
+    nine = datetime(2026, 3, 2, 9, tzinfo=UTC).timestamp()
+    parent, fork = _codex(tmp_path, says_where=says_where)
+    key = locate(store, transcript=parent).key
+    for number in (1, 2, 3, 4, 5):
+        _ran(store, key, number, nine + 60 * number - 1 + 20 * (number == 5))
+    found = locate(store, transcript=fork)
+    assert cells.last_number(store, found.key) == expected
 
 
 # Sessions built anew

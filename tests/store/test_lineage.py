@@ -7,6 +7,7 @@ from rlm_mcp.events import LinkKind
 from rlm_mcp.store import lineage, sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.verbs.ingest import ingest
+from tests.transcripts.codex_rollouts import records
 
 
 def forked(recorded: Path, folder: Path, name: str, first_line: int) -> Path:
@@ -54,6 +55,35 @@ def test_a_hint_names_the_session_before_a_clear(store: Store, recorded_session:
     row = lineage.settle(store, row)
     assert (row.parent, row.link, row.parent_events) == ("the-one-before", LinkKind.CLEAR, -1)
     assert not list(store.paths.live.glob("parent-*"))
+
+
+def test_a_codex_fork_ends_its_parent_where_it_says(store: Store, tmp_path: Path) -> None:
+    """In bytes of the parent's transcript, which are Events as soon as the parent is read that far."""
+    lines = records(
+        ("session_meta", {"id": "old", "cwd": "/w"}),
+        *(said(f"prompt {number}") for number in range(1, 5)),
+    )
+    parent, fork = tmp_path / "rollout-old.jsonl", tmp_path / "rollout-new.jsonl"
+    base = {"thread_id": "old", "end_byte_offset": len(b"".join(lines[:4]))}
+    meta = {"id": "new", "forked_from_id": "old", "cwd": "/w", "history_base": base}
+    fork.write_bytes(b"".join(records(("session_meta", meta), said("another way"))))
+    parent.write_bytes(b"".join(lines[:2]))
+    ingest(store, parent)
+    (found,) = ingest(store, fork)
+    row = sessions.by_key(store, found.session)
+    assert row is not None
+    assert (row.parent, row.link, row.parent_events) == ("old", LinkKind.FORK, -1)
+    parent.write_bytes(b"".join(lines))
+    ingest(store, parent)
+    row = lineage.settle(store, row)
+    assert row.parent_events == 3
+    assert [part.max_seq for part in sessions.continued(store, row)] == [1, 3]
+    assert lineage.settle(store, row) == row
+
+
+def said(text: str) -> tuple[str, dict[str, object]]:
+    content = [{"type": "input_text", "text": text}]
+    return "response_item", {"type": "message", "role": "user", "content": content}
 
 
 def test_a_session_is_never_its_own_parent(store: Store) -> None:

@@ -201,7 +201,18 @@ def test_a_fork_names_its_parent_and_holds_only_its_own():
     (link,) = [news for news in fork.news if news.parent]
     assert link.link is LinkKind.FORK
     assert link.parent == parent.events[0].client_session
+    assert link.parent_bytes == 53_628
     assert [event.text for event in fork.of(EventKind.PROMPT)] == ["after the fork"]
+
+
+@pytest.mark.parametrize(
+    "base", [None, 7, {}, {"thread_id": "other", "end_byte_offset": 9}, {"thread_id": "old", "end_byte_offset": "9"}]
+)
+def test_a_fork_may_say_nothing_of_how_much_it_goes_on_from(base: object):
+    """Or say it of another file, or in another shape: then it is not known."""
+    meta = {"id": "new", "forked_from_id": "old", "cwd": "/w", "history_base": base}
+    (news,) = read_lines(records(("session_meta", meta))).news
+    assert (news.parent, news.parent_bytes) == ("old", 0)
 
 
 def test_what_the_user_ran_and_interrupted_at_the_terminal_comes_once():
