@@ -210,11 +210,11 @@ class LentModel:
         model = request.model or self._model
         usage = _usage(told.get("usage"))
         text = told.get("text")
+        is_cut = usage.tokens_out >= min(request.max_tokens, _MOST_TOKENS)  # the client does not say
         if told.get("isAnswered") is True and isinstance(text, str):
-            is_cut = usage.tokens_out >= min(request.max_tokens, _MOST_TOKENS)
             return Reply(text=text, usage=usage, model=model, is_cut=is_cut)
         if told.get("reason") == "empty-reply":
-            return Reply(text="", usage=usage, model=model, refusal="the reply has no text")
+            return Reply(text="", usage=usage, model=model, is_cut=is_cut)
         raise _error(model, told)
 
 

@@ -1,8 +1,5 @@
 """rlm_mcp.server.lending: the socket that a client's mod comes to."""
 
-import http.client
-import json
-import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +10,7 @@ from rlm_mcp.config import Paths
 from rlm_mcp.server.lending import Door
 from rlm_mcp.store import live
 from rlm_mcp.sublm.lent import LentModel
+from tests.sublm import lent_client
 
 
 @pytest.fixture
@@ -27,14 +25,7 @@ def word(paths: Paths) -> Path:
 
 
 def post(paths: Paths, path: str, content: bytes = b"{}") -> tuple[int, object]:
-    connection = http.client.HTTPConnection("rlm-mcp")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(live.found(word(paths))["socket"])
-    connection.request("POST", path, content)
-    answer = connection.getresponse()
-    found = answer.status, json.loads(answer.read())
-    connection.close()
-    return found
+    return lent_client.post(word(paths), path, content)
 
 
 def test_a_mod_finds_it_by_its_clients_process(door: Door, paths: Paths) -> None:

@@ -1,4 +1,8 @@
-"""What every SubLM promises, on each of them: the double, endpoints, and the real client programs."""
+"""What every SubLM promises, on each of them: the double, endpoints, a lent model, and the real client programs.
+
+The lent model's client is played, by the protocol of its door; the real one, ``hooks/lend.js`` in Claude Code, is
+asked in ``tests/clients``.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,22 @@ import pytest
 from rlm_mcp.errors import Cancelled, SubLMBusy, SubLMRefused, SubLMTimeout, SubLMUnavailable
 from rlm_mcp.sublm.lm import Request, Stop
 from tests.sublm.endpoint import count_tokens
-from tests.sublm.worlds import MODEL, World, claude_world, codex_world, package_world, plain_world, scripted_world
+from tests.sublm.worlds import (
+    MODEL,
+    World,
+    claude_world,
+    codex_world,
+    lent_world,
+    package_world,
+    plain_world,
+    scripted_world,
+)
 
 WORLDS = [
     pytest.param((scripted_world, ""), id="scripted"),
     pytest.param((plain_world, ""), id="plain"),
     pytest.param((package_world, ""), id="package"),
+    pytest.param((lent_world, ""), id="lent"),
     pytest.param((claude_world, "claude_binary"), id="claude", marks=pytest.mark.client),
     pytest.param((codex_world, "codex_binary"), id="codex", marks=pytest.mark.client),
 ]
@@ -113,7 +127,7 @@ def test_an_answer_that_was_cut_says_so(world: World):
     """And is what there was of it."""
     if world.name == "codex":
         pytest.skip("Codex takes no limit")
-    reply = ask(world, "[[text=begin finish=length]]", max_tokens=50)
+    reply = ask(world, "[[text=begin finish=length tokens_out=50]]", max_tokens=50)
     assert reply.is_cut
     assert reply.text.startswith("begin")
 

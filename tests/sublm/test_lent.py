@@ -124,12 +124,13 @@ def test_what_the_client_says_is_raised_as_what_it_means(
         lent.complete(Request(prompt="one"), Stop())
 
 
-def test_a_reply_without_text_costs_and_is_a_refusal() -> None:
-    """As with every other backend."""
+def test_a_reply_without_text_costs_and_may_have_been_cut() -> None:
+    """As with every other backend; whether the model refused, the client does not say."""
     lent = LentModel()
     with lent.working(), served(lent, lambda _: {"isAnswered": False, "reason": "empty-reply", "usage": USAGE}):
-        reply = lent.complete(Request(prompt="one"), Stop())
-    assert (reply.text, reply.usage.tokens_in, bool(reply.refusal)) == ("", 60, True)
+        replies = [lent.complete(Request(prompt="one", max_tokens=most), Stop()) for most in (50, 3)]
+    assert [(reply.text, reply.refusal, reply.is_cut) for reply in replies] == [("", "", False), ("", "", True)]
+    assert replies[0].usage.tokens_in == 60
 
 
 def test_a_request_that_is_ended_is_ended_in_the_client() -> None:

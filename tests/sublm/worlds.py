@@ -9,18 +9,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlm_mcp.config import Paths
 from rlm_mcp.errors import SubLMBusy, SubLMRefused
+from rlm_mcp.server.lending import Door
 from rlm_mcp.sublm.claude_cli import ClaudeProgram
 from rlm_mcp.sublm.codex_cli import CodexProgram
+from rlm_mcp.sublm.lent import LentModel
 from rlm_mcp.sublm.lm import Reply, Request, SubLM, Usage
 from rlm_mcp.sublm.openai_api import OpenAIEndpoint
 from rlm_mcp.sublm.scripted import Said, Scripted
 from tests.clients.claude_rig import ClaudeHome
 from tests.clients.codex_rig import CodexHome
 from tests.sublm.endpoint import Endpoint, Fault, Marked, Seen, count_tokens, running_endpoint
+from tests.sublm.lent_client import lending_client
 
 MODEL = "gpt-5.5"
 """Known to Codex; the others take any."""
+_CLIENT_ID = 4711
+"""Process id of a client, by which it finds the door."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,19 @@ def package_world(_folder: Path, _binary: Path | None) -> Iterator[World]:
         backend = OpenAIEndpoint(base_url=endpoint.url, key="sk-dummy-0000", model=MODEL, is_plain=False)
         yield _world("package", backend, endpoint)
         backend.close()
+
+
+@contextmanager
+def lent_world(folder: Path, _binary: Path | None) -> Iterator[World]:
+    """A client that lends its model, through the door that our server opens to it."""
+    paths, lent = Paths(home=folder), LentModel(model=MODEL)
+    door = Door(paths, _CLIENT_ID, lent)
+    try:
+        with running_endpoint() as endpoint, lending_client(paths, _CLIENT_ID, endpoint.url), lent.working():
+            yield _world("lent", lent, endpoint)
+            lent.close()
+    finally:
+        door.shut()
 
 
 @contextmanager
