@@ -65,6 +65,11 @@ class Ref:
     """How the sha256 of a Document begins: 8 to 64 hex digits."""
     whole: bool = False
 
+    @property
+    def stands_alone(self) -> bool:
+        """It needs no Session at hand: it is of a Document, a Run, or names its Session."""
+        return bool(self.document or self.run or self.session)
+
     def __str__(self) -> str:
         prefix = f"{self.session}." if self.session else ""
         tail = f":{self.span.start}-{self.span.end}" if self.span else ""

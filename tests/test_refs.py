@@ -63,6 +63,15 @@ def test_a_span_that_ends_before_it_starts_is_refused(text: str):
         parse_ref(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [("e12", False), ("c4", False), ("s", False), ("1f2e3d4c.e12", True), ("d1f2e3d4c:0-4", True), ("r1f2e3d4c", True)],
+)
+def test_a_ref_stands_alone_or_needs_a_session(text: str, alone: bool):
+    """Documents and Runs belong to the store; others may name their Session."""
+    assert parse_ref(text).stands_alone is alone
+
+
 def test_an_empty_span_is_a_ref():
     """Half-open ranges may be empty."""
     assert parse_ref("e12:5-5").span == Span(start=5, end=5)

@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from rlm_mcp.brief.render import Brief
-from rlm_mcp.cli.options import Which, as_json, opened, print_json, which_session
+from rlm_mcp.cli.options import Which, as_json, find, opened, print_json, which_session
 from rlm_mcp.cli.view import show, show_exact
+from rlm_mcp.refs import parse_ref
 from rlm_mcp.verbs.brief import brief
 from rlm_mcp.verbs.compact import compact
 from rlm_mcp.verbs.read import read
 from rlm_mcp.verbs.search import MODES, SCOPES, search
+from rlm_mcp.wiring import wire
 
 
 @click.command("search")
@@ -58,7 +60,7 @@ def search_command(which: Which, query: str, as_json: bool, **filters: Any) -> N
 @click.option("--all", "whole", is_flag=True, help="Read on to the end.")
 @as_json
 def read_command(which: Which, ref: str, offset: int, max_tokens: int | None, whole: bool, as_json: bool) -> None:
-    """Give the exact text of a Ref.
+    """Give the exact text of a Ref. Of a document, a run, or with its session's key, it needs no other session.
 
     \b
     Examples:
@@ -70,7 +72,9 @@ def read_command(which: Which, ref: str, offset: int, max_tokens: int | None, wh
       rlm-mcp read d1f2e3d4c        a loaded document
       rlm-mcp read r1f2e3d4c        what a run came to
     """
-    with opened(which) as (store, found):
+    needs_none = not which.is_named and parse_ref(ref).stands_alone
+    with wire() as stores, stores.lend() as store:
+        found = None if needs_none else find(store, which)
         while True:
             answer = read(store, found, ref, offset=offset, max_tokens=max_tokens)
             if as_json:

@@ -41,10 +41,15 @@ class ReadAnswer:
     """What the text does not show: secrets replaced, output that was not kept."""
 
 
-def read(store: Store, session: SessionRow, ref: str, *, offset: int = 0, max_tokens: int | None = None) -> ReadAnswer:
+def read(
+    store: Store, session: SessionRow | None, ref: str, *, offset: int = 0, max_tokens: int | None = None
+) -> ReadAnswer:
     """The text a Ref names from byte ``offset`` on, at most about ``max_tokens``.
 
     A span or offset that begins or ends inside a character is widened to the whole of it.
+
+    Args:
+        session: the one at hand; not needed for a Ref that stands alone.
 
     Raises:
         RefError: the Ref does not parse, or names nothing.
@@ -69,7 +74,7 @@ def read(store: Store, session: SessionRow, ref: str, *, offset: int = 0, max_to
     )
 
 
-def log_spans(store: Store, session: SessionRow, ref: Ref) -> tuple[SessionRow, list[Span]]:
+def log_spans(store: Store, session: SessionRow | None, ref: Ref) -> tuple[SessionRow, list[Span]]:
     """Whose log a Ref names bytes of, and which: of an Event, Turn, span of the log or Session.
 
     Raises:
@@ -132,7 +137,7 @@ class _Place:
         return _Place(total=span.end - span.start, read=read, secrets=secrets, is_foreign=self.is_foreign)
 
 
-def _place(store: Store, session: SessionRow, ref: Ref) -> _Place:
+def _place(store: Store, session: SessionRow | None, ref: Ref) -> _Place:
     if ref.document:
         return _of_document(store, ref)
     if ref.run:
@@ -221,9 +226,11 @@ def _fitting(place: _Place, start: int, max_tokens: int) -> str:
     return text
 
 
-def _owner(store: Store, session: SessionRow, ref: Ref) -> SessionRow:
-    if not ref.session or ref.session == session.key:
+def _owner(store: Store, session: SessionRow | None, ref: Ref) -> SessionRow:
+    if session is not None and ref.session in {"", session.key}:
         return session
+    if not ref.session:
+        raise RefError(f"{str(ref)!r} is of a session; name it, as in '1f2e3d4c.{ref}'")
     owner = sessions.by_key(store, ref.session)
     if owner is None:
         raise RefError(

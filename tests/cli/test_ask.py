@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.rig import CommandLine
 
 
@@ -38,6 +40,21 @@ def test_read_gives_exact_bytes_and_reads_on(cli: CommandLine, recorded_session:
     record = json.loads(cli("read", "e1", "--transcript", recorded_session, "--json").out)
     assert record["text"].startswith("We price parcels")
     assert (record["start"], record["next_offset"]) == (0, None)
+
+
+def test_read_needs_a_session_only_where_the_ref_does(
+    cli: CommandLine, recorded_session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for a document, nor where the Ref names its session; else it is said, as everywhere."""
+    here = ("--transcript", recorded_session)
+    (tmp_path / "notes.txt").write_text("first line\nsecond line\n")
+    ref = json.loads(cli("load", tmp_path / "notes.txt", *here, "--json").out)["documents"][0]["ref"]
+    key = json.loads(cli("ingest", recorded_session, "--json").out)["session"]
+    monkeypatch.chdir(tmp_path)
+    assert cli("read", f"{ref}:6-10").out == "line"
+    assert cli("read", f"{key}.e1").out == cli("read", "e1", *here).out
+    assert "session" in cli("read", "e1").err
+    assert [cli("read", wrong).code for wrong in ("e1", "nonsense")] == [2, 2]
 
 
 def test_brief_begins_with_its_name_and_fits_its_size(cli: CommandLine, recorded_session: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from rlm_mcp.config import read_paths
-from rlm_mcp.verbs.locate import locate
 from rlm_mcp.wiring import wire
 from tests.asked import FIND_IT, KEY, NEEDLE, SECRET, a_log, environment, programs
 from tests.cli.rig import ROOT, CommandLine, Said
@@ -66,12 +65,8 @@ def test_a_question_over_a_file_is_answered_with_its_proof(cli: CommandLine, ser
     assert found["usd"] == round((endpoint.tokens_in * 0.25 + endpoint.tokens_out * 2.0) / 1e6, 6)
     assert endpoint.requests[0].headers["authorization"] == f"Bearer {KEY}"
     (ref,) = found["refs"]
-    session = cli("ingest", ROOT / "rlm_mcp" / "cli" / "recorded_session.jsonl")
-    assert session.code == 0
-    with wire() as stores, stores.lend() as store:
-        key = locate(store, transcript=ROOT / "rlm_mcp" / "cli" / "recorded_session.jsonl").key
-    assert cli("read", ref, "--session", key).out.startswith(f"secret word is {SECRET}")
-    assert found["run"]
+    assert cli("read", ref).out == f"secret word is {SECRET}"
+    assert cli("read", found["run"]).out.startswith(SECRET)
 
 
 def test_the_same_question_again_costs_nothing(cli: CommandLine, serving: Serving, log: Path) -> None:

@@ -268,6 +268,14 @@ def test_what_a_cell_printed_beyond_the_limit_is_told_at_the_end(store: Store, w
         read(store, wide, "c2")
 
 
+def test_a_ref_of_a_session_names_it_where_none_is_at_hand(store: Store, wide: SessionRow):
+    """Or is refused, with what to write."""
+    assert read(store, None, f"{wide.key}.e1").text == read(store, wide, "e1").text
+    for ref in ("e1", "t1", "s", "c1"):
+        with pytest.raises(RefError, match=rf"1f2e3d4c\.{ref}"):
+            read(store, None, ref)
+
+
 def test_a_run_reads_as_what_it_came_to(store: Store, wide: SessionRow):
     """Its answer and the quotes that were found; without an answer what it had, and a word that it is none."""
     for number in range(4):
