@@ -173,6 +173,11 @@ def checkpoint(store: Store, session_key: str) -> Checkpoint | None:
     )
 
 
+def saved_files(store: Store) -> set[str]:
+    """The files that hold some Session's saved variables."""
+    return {row["file"] for row in store.connection.execute("SELECT file FROM checkpoint")}
+
+
 def set_checkpoint(store: Store, saved: Checkpoint) -> None:
     """Put it in place of the one before. Inside ``writing()``."""
     store.connection.execute(

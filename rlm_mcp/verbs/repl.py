@@ -324,11 +324,10 @@ class SessionRepl:
         with store.writing():
             before = cells.checkpoint(store, session.key)
             cells.set_checkpoint(store, row)
-        if before is not None and before.file:  # under another name where the Session was built anew since
-            (store.paths.repl / before.file).unlink(missing_ok=True)
-        for old in store.paths.repl.glob(f"{session.key}-*.vars"):
-            if old.name != name:
-                old.unlink(missing_ok=True)
+        stale = {path.name for path in store.paths.repl.glob(f"{session.key}-*.vars")}
+        stale |= {before.file} if before is not None and before.file else set()  # of another key, if it was rebuilt
+        for gone in stale - cells.saved_files(store):
+            (store.paths.repl / gone).unlink(missing_ok=True)
         self._unsaved_cells, self._unsaved_seconds = 0, 0.0
 
 
