@@ -62,7 +62,7 @@ def copy_to_fork(store: Store, fork: SessionRow, parent: SessionRow) -> int:
 
 
 def parted(store: Store, fork: SessionRow, parent: SessionRow) -> float | None:
-    """When the parent's last Event was that the fork goes on from, in seconds since the epoch; None without one."""
+    """When the parent's last Event was that the fork goes on from, in seconds since the epoch; None: not known yet."""
     if fork.parent_events >= 0 and fork.client is Client.CODEX:
         row = store.connection.execute(
             "SELECT max(time) AS last FROM event WHERE session = ? AND seq <= ?", (parent.id, fork.parent_events)
@@ -74,6 +74,8 @@ def parted(store: Store, fork: SessionRow, parent: SessionRow) -> float | None:
         ).fetchone()
         if row["last"] is None and fork.client is Client.CODEX:  # it holds no copies: all of it came later
             return fork.started
+        if row["last"] == fork.updated:  # more copies may come
+            return None
     return None if row["last"] is None else float(row["last"])
 
 

@@ -7,6 +7,8 @@ Event of the same kind, time (to the millisecond) and length as the fork's first
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rlm_mcp.config import Paths
 from rlm_mcp.events import Client, LinkKind
 from rlm_mcp.store import live, sessions, sources
@@ -25,6 +27,22 @@ def hint(paths: Paths, client_session: str, parent: str, link: LinkKind) -> None
     """
     if client_session and client_session != parent:
         live.leave(paths, live.path_of(paths, _KIND, client_session), {"parent": parent, "link": link})
+
+
+def settle_new(store: Store, rows: Sequence[SessionRow]) -> list[SessionRow]:
+    """``rows``, those settled that never were; a writer that is killed before leaves it to the next.
+
+    Raises:
+        StoreError: a parent cannot be recorded.
+    """
+    run = store.connection.execute
+    new = {row.id for row in rows if not run("SELECT settled FROM session WHERE id = ?", (row.id,)).fetchone()[0]}
+    if not new:
+        return list(rows)
+    found = [settle(store, row) if row.id in new else row for row in rows]
+    with store.writing() as connection:
+        connection.executemany("UPDATE session SET settled = 1 WHERE id = ?", [(each,) for each in new])
+    return found
 
 
 def settle(store: Store, session: SessionRow) -> SessionRow:

@@ -382,6 +382,11 @@ def _m006_forks(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE session ADD COLUMN parent_bytes INTEGER NOT NULL DEFAULT 0")
 
 
+def _m007_settled(connection: sqlite3.Connection) -> None:
+    """Whether it was looked where a Session came from; see store/lineage.py."""
+    connection.execute("ALTER TABLE session ADD COLUMN settled INTEGER NOT NULL DEFAULT 0")
+
+
 MIGRATIONS: tuple[tuple[str, Migration], ...] = (
     ("first", _m001_first),
     ("repl", _m002_repl),
@@ -389,6 +394,7 @@ MIGRATIONS: tuple[tuple[str, Migration], ...] = (
     ("summaries", _m004_summaries),
     ("ways", _m005_ways),
     ("forks", _m006_forks),
+    ("settled", _m007_settled),
 )
 
 

@@ -85,7 +85,7 @@ def ingest(
             )
         except TranscriptError:  # just begun or just gone: counted, and tried again by the next ingest
             unread += 1
-    found = [lineage.settle(store, row) if row.key not in before else row for row in sessions.by_path(store, known)]
+    found = lineage.settle_new(store, sessions.by_path(store, known))
     for row in found:
         _give_variables(store, row, progress)
     for row in found:

@@ -1,8 +1,9 @@
 """A process that ingests and may be killed at the n-th of its steps.
 
-python driver.py HOME TRANSCRIPT N: N is the step at which it kills itself (SIGKILL); 0 lets it end and print the count.
-A step is an SQL statement begun, a run of 400 instructions of SQLite inside one, or a write to a log or raw file (half
-of which is done).
+python driver.py HOME TRANSCRIPT N [rebuild]: N is the step at which it kills itself (SIGKILL); 0 lets it end and print
+the count.
+A step is an SQL statement begun, a run of 400 instructions of SQLite inside one, a file linked, or a write to a log or
+raw file (half of which is done).
 """
 
 import os
@@ -41,11 +42,18 @@ def main() -> None:
         steps.step()
         return whole(descriptor, content, offset)
 
-    os.pwrite = torn  # type: ignore[assignment]
+    link = os.link
+
+    def linked(source: Path, target: Path) -> None:
+        steps.step()
+        link(source, target)
+        steps.step()
+
+    os.pwrite, os.link = torn, linked  # type: ignore[assignment]
     with open_store(Paths(home=Path(sys.argv[1])), Settings()) as store:
         store.connection.set_trace_callback(steps.step)
         store.connection.set_progress_handler(steps.step, 400)
-        ingest(store, sys.argv[2])
+        ingest(store, sys.argv[2], rebuild="rebuild" in sys.argv[4:])
     print(steps.count)
 
 

@@ -183,6 +183,19 @@ def test_the_parents_transcript_is_read_up_to_the_fork_first(store: Store, tmp_p
     assert [row.code for row in family.copied()] == ["x = 1"]
 
 
+def test_a_fork_of_which_only_copies_are_there_waits(family: Family) -> None:
+    """The client may not have written all of them; what is the fork's own comes behind."""
+    store, began = family.store, family.began
+    _ran(store, family.parent.key, 1, began - 5)
+    lines = list(family.fork.lines)
+    path = family.folder / "fork.jsonl"
+    for count in (len(lines) // 2, len(lines)):
+        path.write_bytes(b"".join(lines[:count]))
+        fork = locate(store, transcript=path)
+        assert (fork.link, cells.last_number(store, fork.key)) == (LinkKind.FORK, 0)
+    assert len(family.copied()) == 1
+
+
 def test_a_parent_whose_transcript_is_gone_serves_as_far_as_it_is_known(family: Family) -> None:
     """The client deletes old ones."""
     _ran(family.store, family.parent.key, 1, family.began - 5)
