@@ -214,6 +214,28 @@ def test_variables_outlive_a_compaction_and_the_client(home: ClaudeHome, api: Pr
     assert "restored" in told or "run again" in told
 
 
+def test_a_fork_has_the_variables_and_a_clear_none(home: ClaudeHome, api: Provider) -> None:
+    """--fork-session: a copy, told of once; the parent's go on as they were. /clear: a new conversation."""
+    with working(home, api) as live:
+        live.asks(repl("rows = [1, 2, 3]"))
+        parent = live.client.session
+    with working(home, api, "--resume", parent, "--fork-session") as live:
+        told = live.asks(repl("rows.append('fork')\nrows"))
+        assert live.client.session != parent
+        assert told.startswith("[1, 2, 3, 'fork']\n[c2")
+        assert re.search(r"variables taken over from session [0-9a-f]{8} as of its c1", told)
+        assert "taken over" not in live.asks(repl("rows"))
+        live.client.say("/compact")
+        live.client.say("Go on.")
+        assert "repl: rows (list, 4) is still set [c3]" in live.request.text
+    with working(home, api, "--resume", parent) as live:
+        told = live.asks(repl("rows"))
+        assert told.startswith("[1, 2, 3]\n[c2")
+        assert "taken over" not in told
+        live.client.say("/clear")
+        assert "NameError" in live.asks(repl("rows"))
+
+
 def test_escape_at_the_terminal_stops_the_cell(home: ClaudeHome, api: Provider) -> None:
     """The child computes no more, and the variables are there for the next Cell."""
     with interactive(home) as terminal:

@@ -82,11 +82,15 @@ class Told:
     """Characters that the window grew by."""
 
 
-def played(home: CodexHome, api: Provider, script: Mapping[str, Script], *, resumes: bool = False) -> Told:
-    """Run one ``codex exec`` in which the model takes these steps, one after the other."""
+def played(home: CodexHome, api: Provider, script: Mapping[str, Script], *, way: tuple[str, ...] = ()) -> Told:
+    """Run one ``codex exec`` in which the model takes these steps, one after the other.
+
+    Args:
+        way: its subcommand and what that goes on from.
+    """
     begin = len(api.requests)
     api.steps = [served(api), *script.values(), Step(text="Done.")]
-    ran = (home.resume if resumes else home.exec)("Please.")
+    ran = home.run("exec", *way[:1], "--json", "--skip-git-repo-check", *way[1:], "Please.")
     assert ran.code == 0, ran.err
     assert len(api.requests) - begin > len(script)
     seen = api.of("turn")[-len(script) - 1 :]
@@ -181,9 +185,22 @@ def test_variables_outlive_a_compaction_and_the_client(home: CodexHome, api: Pro
     assert api.of("compaction") == []
     assert "repl: totals (dict, 1), rows (list, 1,200) are still set [c1]" in used.text
     assert said(outputs(ended)[-1]).startswith("(1200, {'all': 575280200})\n[c2")
-    again = played(home, api, {"again": repl("rows[-1], totals")}, resumes=True).outputs["again"][0]
+    again = played(home, api, {"again": repl("rows[-1], totals")}, way=("resume", "--last")).outputs["again"][0]
     assert again.startswith("(1437601, {'all': 575280200})\n[c3")
     assert "restored" in again or "run again" in again
+
+
+def test_a_fork_has_the_variables(home: CodexHome, api: Provider) -> None:
+    """A copy, told of once; the parent's go on as they were, and what they became later is not the fork's."""
+    played(home, api, {"make": repl("rows = [1, 2, 3]")})
+    parent = str(home.records()[0]["payload"]["id"])
+    appended = repl("rows.append('fork')\nrows")
+    forked = played(home, api, {"fork": appended, "again": repl("rows")}, way=("fork", parent)).outputs
+    assert forked["fork"][0].startswith("[1, 2, 3, 'fork']\n[c2")
+    assert re.search(r"variables taken over from session [0-9a-f]{8} as of its c1", forked["fork"][0])
+    assert "taken over" not in forked["again"][0]
+    (own,) = played(home, api, {"own": repl("rows")}, way=("resume", parent)).outputs["own"]
+    assert own.startswith("[1, 2, 3]\n[c2")
 
 
 def killing(processes: Callable[[], list[Process]], then: Step) -> Script:
@@ -217,7 +234,7 @@ def test_a_killed_child_and_a_killed_server_cost_no_variable(home: CodexHome, ap
     assert child.startswith("1000\n[c2")
     assert "c1 run again" in child
     assert "closed" in server
-    again = played(home, api, {"again": counted}, resumes=True).outputs["again"][0]
+    again = played(home, api, {"again": counted}, way=("resume", "--last")).outputs["again"][0]
     assert again.startswith("1000\n[c3")
 
 
