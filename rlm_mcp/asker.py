@@ -17,6 +17,7 @@ from rlm_mcp.costs import Limits
 from rlm_mcp.errors import BudgetExceeded, SubLMUnavailable, UsageError
 from rlm_mcp.recursion.asking import Asking, failed
 from rlm_mcp.recursion.children import Children, Parent
+from rlm_mcp.recursion.replay import Unnoted, recorded
 from rlm_mcp.recursion.run import Engine, Run, entry
 from rlm_mcp.recursion.scope import Scope
 from rlm_mcp.redact import redact
@@ -31,7 +32,7 @@ from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.choose import choose
 from rlm_mcp.sublm.lent import LentModel
 from rlm_mcp.sublm.lm import Stop, SubLM
-from rlm_mcp.sublm.metered import Metered
+from rlm_mcp.sublm.metered import Ledger, Metered
 from rlm_mcp.sublm.scripted import Scripted
 from rlm_mcp.verbs.ask import (
     AskAnswer,
@@ -51,6 +52,7 @@ from rlm_mcp.verbs.ask_scopes import (
 )
 from rlm_mcp.verbs.bindings import bindings, known
 from rlm_mcp.verbs.jobs import Job, Jobs, JobState
+from rlm_mcp.verbs.replay import Replayed, replay, replayable, scope_again
 from rlm_mcp.verbs.summarize import summarized
 from rlm_mcp.wiring import Stores, repo_of, start_repl
 
@@ -141,7 +143,7 @@ class Asker:
         backend.warm()
         parts = sessions.continued(store, session) if session is not None else []
         scope = self._scope(store, session, parts, how)
-        engine = self._engine(parts, how)
+        engine = self._engine(parts, how.model, how.sub_model)
         run = Run(engine, question, scope, budget=budget, stop=stop)
 
         def work() -> AskAnswer:
@@ -171,6 +173,15 @@ class Asker:
         )
         return replace(estimate(session, question, scope, asked), missing=missing)
 
+    def replay(self, store: Store, run_id: str) -> Replayed:
+        """Play a Run again: nobody is asked, nothing is noted; see :mod:`rlm_mcp.verbs.replay` for what is raised."""
+        row = replayable(store, run_id)
+        session = sessions.by_key(store, row.session_key) if row.session_key else None
+        parts = sessions.continued(store, session) if session is not None else []
+        scope = scope_again(store, session, row)
+        metered = self._behind(recorded(store, row.id), Unnoted)
+        return replay(store, session, row, scope, self._engine(parts, row.model, row.sub_model, metered))
+
     def act(self, job_id: str, action: str) -> JobState:
         """What became of a job; see :meth:`rlm_mcp.verbs.jobs.Jobs.act`."""
         return self.jobs.act(job_id, action, wait_seconds=self._stores.settings.ask_wait_seconds)
@@ -199,8 +210,12 @@ class Asker:
                 self._metered = self._behind(choose(self._stores.settings, self._environ, self._lent))
             return self._metered
 
-    def _behind(self, backend: SubLM) -> Metered:
-        """That backend behind cache, budget and Ledger."""
+    def _behind(self, backend: SubLM, noting: Callable[[Ledger], Ledger] = lambda ledger: ledger) -> Metered:
+        """That backend behind cache, budget and Ledger.
+
+        Args:
+            noting: what stands before the store's Ledger.
+        """
         settings = self._stores.settings
         caps = Caps(
             session_tokens=settings.session_tokens,
@@ -208,7 +223,7 @@ class Asker:
             day_tokens=settings.day_tokens,
             day_usd=settings.day_usd,
         )
-        ledger = StoreLedger(self._stores.lend, caps)
+        ledger = noting(StoreLedger(self._stores.lend, caps))
         return Metered(backend, ledger, prices=settings.prices, redact=lambda text: redact(text)[0])
 
     def close(self) -> None:
@@ -240,7 +255,7 @@ class Asker:
         with self._stores.lend() as store:
             parts = sessions.continued(store, session)
             scope = self._scope(store, session, parts, How())
-        engine = self._engine(parts, How())
+        engine = self._engine(parts)
 
         def child(question: str, given: Scope) -> dict[str, JSON]:
             try:
@@ -274,9 +289,12 @@ class Asker:
             return repository_scope(repo)
         return documents_scope(store, session) if how.scope == "docs" else refs_scope(store, session, how.scope.split())
 
-    def _engine(self, parts: Sequence[ScopePart], how: How) -> Engine:
+    def _engine(
+        self, parts: Sequence[ScopePart], model: str = "", sub_model: str = "", metered: Metered | None = None
+    ) -> Engine:
+        """What Runs over the Session work with; what is empty is left to the settings."""
         settings, paths = self._stores.settings, self._stores.paths
-        metered = self.metered()
+        metered = metered or self.metered()
         session = parts[0].session if parts else None
         repo, why_not = repo_of(session, paths) if session is not None else (None, "no session, so no repository")
         with self._stores.lend() as store:
@@ -289,8 +307,8 @@ class Asker:
         return Engine(
             root=metered,
             sub=metered,
-            root_model=how.model or settings.root_model,
-            sub_model=how.sub_model or settings.sub_model or how.model or settings.root_model,
+            root_model=model or settings.root_model,
+            sub_model=sub_model or settings.sub_model or model or settings.root_model,
             start=lambda: start_repl(paths, settings, repo),
             data=data,
             session=told,

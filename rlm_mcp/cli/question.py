@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -17,7 +17,7 @@ from rlm_mcp.cli.view import show
 from rlm_mcp.costs import Spent
 from rlm_mcp.errors import RlmError, StoreError, UsageError
 from rlm_mcp.recursion.run import OK, ended_by
-from rlm_mcp.server.asking_text import answer_text, estimate_text
+from rlm_mcp.server.asking_text import answer_text, estimate_text, replayed_text
 from rlm_mcp.server.spent_text import spent_text
 from rlm_mcp.store import ledger, runs
 from rlm_mcp.store.database import Store
@@ -148,16 +148,23 @@ def runs_command(which: Which, limit: int, as_json: bool) -> None:
 @click.command("run")
 @click.argument("run_id", metavar="ID")
 @click.option("--steps/--no-steps", default=True, help="Show the code of each step and what it printed.")
+@click.option("--replay", is_flag=True, help="Play it again from what was answered then; ask nobody.")
 @as_json
-def run_command(run_id: str, steps: bool, as_json: bool) -> None:
+def run_command(run_id: str, steps: bool, replay: bool, as_json: bool) -> None:
     """Show a run as a tree: its steps, the runs below it, what they cost and came to. Live while it runs.
+
+    With --replay it is played again, over its texts as they are now: the models say what they said, nothing is paid or
+    noted, and the exit code tells whether the answer is the same (0) or not (1).
 
     \b
     Examples:
       rlm-mcp run r1f2e3d4c
       rlm-mcp run r1f2 --no-steps
       rlm-mcp run r1f2e3d4c --json
+      rlm-mcp run r1f2e3d4c --replay
     """
+    if replay:
+        _replay(run_id, as_json=as_json)
     with wire() as stores, stores.lend() as store:
         top = runs.run_row(store, run_id)
         if as_json:
@@ -166,6 +173,16 @@ def run_command(run_id: str, steps: bool, as_json: bool) -> None:
             _show_live(store, top, steps)
         else:
             show("\n".join(_tree_lines(store, top, steps)))
+
+
+def _replay(run_id: str, *, as_json: bool) -> NoReturn:
+    with wire() as stores, Asker(stores) as asker, stores.lend() as store:
+        found = asker.replay(store, run_id)
+    if as_json:
+        print_json(found.record())
+    else:
+        show(replayed_text(found))
+    click.get_current_context().exit(0 if found.is_same else _EXIT_FAILED)
 
 
 def _print_estimate(planned: Estimate, *, as_json: bool) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rlm_mcp.costs import Call, CallEnd, Kept
 from rlm_mcp.errors import SubLMRefused
 from rlm_mcp.recursion.asking import prompt_text
 from rlm_mcp.store import runs
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.runs import StepRow
 from rlm_mcp.sublm.lm import Request
+from rlm_mcp.sublm.metered import Ledger
 from rlm_mcp.sublm.scripted import Said, Scripted
 
 
@@ -23,6 +25,27 @@ class _Played:
 
     question: str
     steps: Sequence[StepRow]
+
+
+class Unnoted:
+    """A Ledger that knows what is kept in another one, and notes nothing: what is played again was paid before."""
+
+    def __init__(self, kept: Ledger) -> None:
+        self._kept = kept
+
+    def sent(self, _call: Call) -> int:
+        """Nothing is sent."""
+        return 0
+
+    def settled(self, _number: int, _ended: CallEnd) -> None:
+        """So nothing ends."""
+
+    def cached(self, _call: Call) -> None:
+        """It cost nothing then, or was counted."""
+
+    def known(self, key: str) -> Kept | None:
+        """The reply that was given then."""
+        return self._kept.known(key)
 
 
 def recorded(store: Store, run_id: str) -> Scripted:

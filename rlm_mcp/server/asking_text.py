@@ -13,6 +13,7 @@ from rlm_mcp.server.spent_text import spent_text
 from rlm_mcp.text import cut
 from rlm_mcp.verbs.ask import AskAnswer, Estimate
 from rlm_mcp.verbs.jobs import JobState
+from rlm_mcp.verbs.replay import Replayed
 
 _ANSWER_CHARS = 8_000
 _PARTIAL_CHARS = 4_000
@@ -84,6 +85,17 @@ def estimate_text(planned: Estimate) -> str:
             f"{planned.tokens:,} tokens, {price}, {planned.seconds:.0f} s; most take a few calls"
         )
     return f"{told}\nnobody is there to be asked yet: {planned.missing}" if planned.missing else told
+
+
+def replayed_text(found: Replayed) -> str:
+    """Whether a Run that was played again came to the same."""
+    head = f"{found.then.id} played again in {found.seconds:.1f} s, nobody was asked: "
+    if found.is_same:
+        what = "the same answer" if found.then.status == OK else "no answer, as then"
+        return f"{head}{what}\n{found.now.answer}".rstrip("\n")
+    then = found.then.answer or f"no answer ({_WHY.get(found.then.status, found.then.status)})"
+    now = found.now.answer or _no_answer(found.now)
+    return f"{head}another end\nthen: {then}\nnow: {now}"
 
 
 def _lines(found: AskAnswer, most_quotes: int = MAX_QUOTES) -> list[str]:

@@ -157,6 +157,15 @@ def end(  # noqa: PLR0913  # how a Run can end
     )
 
 
+def drop(store: Store, run_id: str) -> None:
+    """Let it never have been: a root Run, and all below it. Inside ``writing()``."""
+    for statement in (
+        "DELETE FROM step WHERE run IN (SELECT id FROM run WHERE root = ?)",
+        "DELETE FROM run WHERE root = ?",
+    ):
+        store.connection.execute(statement, (run_id,))
+
+
 def run_row(store: Store, run_id: str) -> RunRow:
     """The Run whose id is, or begins with, ``run_id``.
 

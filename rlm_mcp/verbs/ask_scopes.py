@@ -53,8 +53,14 @@ def documents_scope(store: Store, session: SessionRow) -> Scope:
     return Scope(name=f"{len(texts):,} documents of session {session.key}", texts=texts, is_list=True)
 
 
-def refs_scope(store: Store, session: SessionRow, refs: Sequence[str]) -> Scope:
+def refs_scope(
+    store: Store, session: SessionRow | None, refs: Sequence[str], names: Sequence[str] | None = None
+) -> Scope:
     """The texts of Refs: of one as a text, of more as a list.
+
+    Args:
+        session: the one at hand; not needed where all Refs stand alone.
+        names: of their texts; the Refs themselves unless given.
 
     Raises:
         QueryError: there is none.
@@ -64,16 +70,16 @@ def refs_scope(store: Store, session: SessionRow, refs: Sequence[str]) -> Scope:
         raise QueryError("no Refs are given; name some, as 'e12 t3'")
     texts: list[Source] = []
     sources: list[Source] = []
-    for ref in refs:
-        found = _of_ref(store, session, ref)
+    for ref, name in zip(refs, names or refs, strict=True):
+        found = [replace(one, name=name) for one in _of_ref(store, session, ref)]
         sources += found
         is_one = len(found) == 1
-        texts.append(found[0] if is_one else Source(name=ref, content=b"".join(one.read() for one in found)))
-    name = f"{', '.join(refs)} of session {session.key}"
-    return Scope(name=name, texts=tuple(texts), is_list=len(texts) != 1, sources=tuple(sources))
+        texts.append(found[0] if is_one else Source(name=name, content=b"".join(one.read() for one in found)))
+    scope = ", ".join(names or refs) + (f" of session {session.key}" if session is not None else "")
+    return Scope(name=scope, texts=tuple(texts), is_list=len(texts) != 1, sources=tuple(sources))
 
 
-def _of_ref(store: Store, session: SessionRow, ref: str) -> list[Source]:
+def _of_ref(store: Store, session: SessionRow | None, ref: str) -> list[Source]:
     """What a Ref names, as spans of a file; what a Cell printed as a text."""
     parsed = parse_ref(ref)
     if parsed.document:
@@ -89,7 +95,7 @@ def _of_ref(store: Store, session: SessionRow, ref: str) -> list[Source]:
         found = read(store, session, ref, max_tokens=_WHOLE_TOKENS)
         return [Source(name=ref, content=found.text.encode("utf-8", "replace"))]
     owner, spans = log_spans(store, session, parsed)
-    whole = replace(_of_log(store, owner, is_own=owner.key == session.key), name=ref)
+    whole = replace(_of_log(store, owner, is_own=session is not None and owner.key == session.key), name=ref)
     return [whole.part(span.start, span.end) for span in spans]
 
 

@@ -343,6 +343,27 @@ def test_a_run_is_shown_as_a_tree(cli: CommandLine, a_tree: str) -> None:
     assert found["steps"][0]["code"] == CHILD
 
 
+def test_a_run_is_played_again(cli: CommandLine, serving: Serving, a_tree: str) -> None:
+    """With all below it: the same answer, nobody asked, nothing noted. What is not kept any more ends it otherwise."""
+    endpoint = serving(programs("FINAL('something else')"))
+    before = [cli("runs", "--json").out, cli("run", a_tree, "--json").out]
+    said = cli("run", a_tree, "--replay")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"{a_tree} played again in ")
+    assert "nobody was asked: the same answer\n" in said.out
+    record = json.loads(cli("run", a_tree, "--replay", "--json").out)
+    assert (record["run"], record["is_same"], record["now"]["answer"]) == (a_tree, True, record["then"]["answer"])
+    with wire() as stores, stores.lend() as store, store.writing() as connection:
+        connection.execute("DELETE FROM reply")
+    said = cli("run", a_tree, "--replay")
+    assert said.code == 1
+    assert "another end\nthen: heard!\nnow: no answer (the model could not be asked: " in said.out
+    assert json.loads(cli("run", a_tree, "--replay", "--json").out)["is_same"] is False
+    assert before == [cli("runs", "--json").out, cli("run", a_tree, "--json").out]
+    assert endpoint.requests == []
+    assert cli("run", "rffffffff", "--replay").code == 2
+
+
 def test_runs_are_listed_with_what_they_cost(cli: CommandLine, a_tree: str) -> None:
     """Those at the top alone, with all that was spent below them."""
     (line,) = cli("runs").out.splitlines()

@@ -82,6 +82,17 @@ def test_a_run_that_goes_on_in_another_way_is_one_run(store: Store) -> None:
     assert runs.latest(store) == [replace(row, way="run", pid=os.getpid(), status=RUNNING)]
 
 
+def test_a_run_that_is_dropped_takes_all_below_it_along(store: Store) -> None:
+    """And nothing else."""
+    _begin(store, _row("r0000aaaa"), _row("r0000bbbb", parent="r0000aaaa", root="r0000aaaa"), _row("r1000cccc"))
+    with store.writing():
+        for run in ("r0000aaaa", "r0000bbbb", "r1000cccc"):
+            runs.add_step(store, _step(run, 1))
+        runs.drop(store, "r0000aaaa")
+    left = [row["run"] for row in store.connection.execute("SELECT run FROM step")]
+    assert [row.id for row in runs.latest(store)] == left == ["r1000cccc"]
+
+
 def test_a_name_that_fits_no_run_or_several_is_refused(store: Store) -> None:
     """With what to do."""
     _begin(store, _row("r0000aaaa"), _row("r0000bbbb"))
