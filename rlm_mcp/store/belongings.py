@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 
 from rlm_mcp.events import Client, LinkKind
-from rlm_mcp.store import cells, ledger, sessions
+from rlm_mcp.store import cells, ledger, lineage, sessions
 from rlm_mcp.store.cells import CellStatus, Checkpoint
 from rlm_mcp.store.database import Store, translated
 from rlm_mcp.store.sessions import SessionRow
@@ -67,16 +67,11 @@ def parted(store: Store, fork: SessionRow, parent: SessionRow) -> float | None:
         row = store.connection.execute(
             "SELECT max(time) AS last FROM event WHERE session = ? AND seq <= ?", (parent.id, fork.parent_events)
         ).fetchone()
-    else:
-        shared = "SELECT time, kind, length FROM event WHERE session = ? AND time IS NOT NULL"
-        row = store.connection.execute(
-            f"SELECT max(time) AS last FROM ({shared} INTERSECT {shared})", (fork.id, parent.id)
-        ).fetchone()
-        if row["last"] is None and fork.client is Client.CODEX:  # it holds no copies: all of it came later
-            return fork.started
-        if row["last"] == fork.updated:  # more copies may come
-            return None
-    return None if row["last"] is None else float(row["last"])
+        return None if row["last"] is None else float(row["last"])
+    shared = lineage.shared_until(store, fork.id, parent.id)
+    if shared is None and fork.client is Client.CODEX:  # it holds no copies: all of it came later
+        return fork.started
+    return None if shared == fork.updated else shared  # more copies may come
 
 
 def is_copied(store: Store, session_key: str, number: int, parent_key: str) -> bool:

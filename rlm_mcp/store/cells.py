@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rlm_mcp.errors import RefError
+from rlm_mcp.store import sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
 
@@ -110,12 +111,15 @@ def add(store: Store, cell: CellRow) -> None:
 
 
 def cell_row(store: Store, session: SessionRow, number: int) -> CellRow:
-    """The Cell with that number.
+    """The Cell with that number; of a Session that was built anew, the one made of it has them.
 
     Raises:
         RefError: the Session's Repl has run no such Cell.
     """
     found = after(store, session.key, number - 1, limit=1)
+    if not found:
+        anew = sessions.by_client_id(store, session.client_session)
+        found = after(store, anew.key, number - 1, limit=1) if anew is not None and anew.path == session.path else []
     if not found or found[0].number != number:
         last = last_number(store, session.key)
         there = f"it has cells c1 to c{last}" if last else "its Repl has run none"

@@ -114,14 +114,26 @@ def _copied_from(store: Store, session: SessionRow) -> tuple[str, LinkKind, int]
             _CANDIDATES,
         ),
     ).fetchall()
+    found: list[tuple[float, int, str, int]] = []
     for candidate in candidates:
         same = run(
             "SELECT seq FROM event WHERE session = ? AND kind = ? AND time = ? AND length = ? ORDER BY seq LIMIT 1",
             (candidate["id"], first["kind"], first["time"], first["length"]),
         ).fetchone()
         if same is not None and _older(store, candidate["id"], session.id):
-            return str(candidate["client_session"]), LinkKind.FORK, int(same["seq"]) - 1
-    return None
+            until = shared_until(store, session.id, candidate["id"]) or 0.0
+            found.append((until, -candidate["id"], str(candidate["client_session"]), int(same["seq"]) - 1))
+    if not found:
+        return None
+    _until, _id, parent, events = max(found)  # an earlier fork began alike, but shares fewer or came later
+    return parent, LinkKind.FORK, events
+
+
+def shared_until(store: Store, one: int, other: int) -> float | None:
+    """The time of the last Event that is in both Sessions, in seconds since the epoch; None where none is."""
+    events = "SELECT time, kind, length FROM event WHERE session = ? AND time IS NOT NULL"
+    row = store.connection.execute(f"SELECT max(time) FROM ({events} INTERSECT {events})", (one, other)).fetchone()
+    return None if row[0] is None else float(row[0])
 
 
 def _older(store: Store, candidate: int, session: int) -> bool:

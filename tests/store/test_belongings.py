@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlm_mcp.errors import StoreBusy
+from rlm_mcp.errors import RefError, StoreBusy
 from rlm_mcp.events import LinkKind
 from rlm_mcp.locks import locked
 from rlm_mcp.store import belongings, cells, documents, ledger, lineage, runs, sessions, summaries
@@ -19,6 +19,7 @@ from rlm_mcp.store.summaries import SummaryRow
 from rlm_mcp.verbs.brief import brief
 from rlm_mcp.verbs.ingest import ingest
 from rlm_mcp.verbs.locate import locate
+from rlm_mcp.verbs.read import read
 from tests.build import Transcript, a_day
 
 FORK = "5f1c9d1e-0000-4000-8000-00000000f0f0"
@@ -214,6 +215,32 @@ def test_a_fork_that_ran_cells_of_its_own_gets_no_others(family: Family) -> None
     assert belongings.copy_to_fork(store, fork, family.parent) == 0
 
 
+def test_each_of_several_forks_has_the_variables_of_its_own_parent(family: Family) -> None:
+    """A later fork of the same parent shares its beginning with the earlier one; a fork of a fork shares more."""
+    store, made, parent = family.store, family.made, family.parent.key
+    _ran(store, parent, 1, family.began - 5)
+    first = family.found()
+    _ran(store, first.key, 2, family.fork.clock.timestamp() + 1, code="of the first fork")
+    family.fork.reply("Done another way.")
+    family.fork.save(family.folder / "fork.jsonl")
+
+    def forked(of: Transcript, number: int) -> SessionRow:
+        again = of.forked(f"5f1c9d1e-0000-4000-8000-00000000f1{number:02}")
+        again.clock = again.clock.replace(hour=11, minute=number)
+        again.user("And again.")
+        return locate(store, transcript=again.save(family.folder / f"{number}.jsonl"))
+
+    second, of_fork = forked(made, 1), forked(family.fork, 2)
+    made.clock = made.clock.replace(hour=10)
+    made.reply("Meanwhile here.")
+    made.save(Path(family.parent.path))
+    _ran(store, parent, 2, made.clock.timestamp() - 1, code="of the parent")
+    third = forked(made, 3)
+    assert [row.parent for row in (second, of_fork, third)] == [made.session, FORK, made.session]
+    codes = [[row.code for row in cells.after(store, row.key, 1)] for row in (second, of_fork, third)]
+    assert codes == [[], ["of the first fork"], ["of the parent"]]
+
+
 def test_nothing_comes_of_a_parent_without_cells(family: Family) -> None:
     """Neither rows nor files."""
     assert family.copied() == []
@@ -343,6 +370,9 @@ def test_a_rebuilt_session_has_all_that_exists_only_with_us(store: Store, tmp_pa
     (third,) = ingest(store, path, rebuild=True)
     assert (_belongs(store, second.session), _belongs(store, third.session)) == (NONE, ALL | {"cells": 2})
     assert len({first.key, second.session, third.session}) == 3
+    assert read(store, first, "c2").text == "output 2"
+    with pytest.raises(RefError, match="'c3' is not in session"):
+        read(store, first, "c3")
 
 
 def test_a_replaced_transcript_keeps_the_variables_and_not_what_points_into_the_old_one(
