@@ -5,32 +5,24 @@ from __future__ import annotations
 import compileall
 import contextlib
 import functools
-import json
 import os
-import queue
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
-from rlm_mcp.errors import JailUnavailable
 from rlm_mcp.sandbox import mounts
 from rlm_mcp.sandbox.inside.lockdown import Bounds
 from rlm_mcp.sandbox.layers import Confinement
 from rlm_mcp.sandbox.mounts import Mapped
+from rlm_mcp.sandbox.starting import Started, has_ended, is_readable, kill_group, start
 
-_START_SECONDS = 10.0
 _END_SECONDS = 5.0
 _DYING_SECONDS = 1.0
-_INFO_BYTES = 4096
 _CPU_CLOCK = 2
 """``CPUCLOCK_SCHED``, the low bits of the clock of another process. Source: ``include/linux/posix-timers.h``."""
 
@@ -73,7 +65,9 @@ class Limits:
 class Jail:
     """A confined Python, from start to end. Made by :meth:`start`; to be ended by :meth:`kill` or as a context."""
 
-    def __init__(self, started: _Started, end: socket.socket, *, bounds: Bounds, repo: str) -> None:
+    def __init__(
+        self, started: Started, end: socket.socket, confinement: Confinement, *, bounds: Bounds, repo: str
+    ) -> None:
         self.pid = started.pid
         """Of the child, as this process sees it."""
         self.socket = end
@@ -82,18 +76,20 @@ class Jail:
         """What the child must be told to lock itself down to."""
         self.repo = repo
         """Where the child finds the repository; empty where it was given none."""
-        self.layers = started.confinement.layers
+        self.layers = confinement.layers
         """Names of the layers, outermost first; all are in force once the child has answered the first frame."""
         self._outer = started.process
-        self._has_bubblewrap = started.confinement.bubblewrap is not None
+        self._has_bubblewrap = confinement.bubblewrap is not None
         self._lock = threading.Lock()
-        self._handle = _handle(started.pid)
+        self._handle = started.handle
         self._was_killed = False
         self._used_seconds = 0.0
 
     @classmethod
     def start(cls, mapped: Mapped, limits: Limits, confinement: Confinement, *, program: str = START) -> Self:
         """Start a child; it has not locked itself down yet, and runs nothing of a Cell before it has.
+
+        Whoever is killed meanwhile, bubblewrap or this process, no process is left; see ``starting``.
 
         Args:
             mapped: what it may read.
@@ -123,8 +119,8 @@ class Jail:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                started = _start(mapped, confinement, program, theirs.fileno())
-            return cls(started, ours, bounds=bounds, repo=seen_at if mapped.repo is not None else "")
+                started = start(mapped, confinement, program, theirs)
+            return cls(started, ours, confinement, bounds=bounds, repo=seen_at if mapped.repo is not None else "")
         except BaseException:
             ours.close()
             raise
@@ -144,8 +140,9 @@ class Jail:
                 self._was_killed = True
                 self._signal(signal.SIGKILL)
                 if not self._has_ended(wait_seconds=_END_SECONDS):
-                    self._outer.kill()
+                    kill_group(self._outer)
             if self._handle is not None:
+                is_readable(self._handle, _END_SECONDS)  # its end, where bubblewrap ended first
                 os.close(self._handle)
                 self._handle = None
             with contextlib.suppress(OSError):  # the other side is gone already
@@ -181,9 +178,7 @@ class Jail:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     def _signal(self, number: signal.Signals) -> None:
@@ -203,17 +198,14 @@ class Jail:
         return bool(poll.poll(0))
 
     def _has_ended(self, *, wait_seconds: float = 0.0) -> bool:
-        """Whether bubblewrap (or the child itself) has ended; then it is reaped, and what it used is noted.
-
-        Waiting is bounded: a process that hangs in the kernel (a dead network folder) outlives SIGKILL for a while.
-        """
-        if self._outer.returncode is None:
-            if wait_seconds:
-                _wait_for(self._outer.pid, wait_seconds)
-            pid, status, usage = os.wait4(self._outer.pid, os.WNOHANG)
-            if pid:
-                self._outer.returncode = os.waitstatus_to_exitcode(status)
-                self._used_seconds = usage.ru_utime + usage.ru_stime
+        """Whether bubblewrap (or the child itself) has ended; then nothing it started is left, and its use is noted."""
+        if self._outer.returncode is None and has_ended(self._outer, wait_seconds=wait_seconds):
+            kill_group(self._outer)
+            if self._handle is not None:
+                self._signal(signal.SIGKILL)
+            _pid, status, usage = os.wait4(self._outer.pid, 0)
+            self._outer.returncode = os.waitstatus_to_exitcode(status)
+            self._used_seconds = usage.ru_utime + usage.ru_stime
         return self._outer.returncode is not None
 
 
@@ -227,131 +219,6 @@ _SIGNALS = {
     signal.SIGILL: "crashed: an illegal instruction",
     signal.SIGINT: "ended by an interrupt",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Started:
-    process: subprocess.Popen[bytes]
-    """Bubblewrap, or the child itself."""
-    pid: int
-    """Of the child."""
-    confinement: Confinement
-
-
-def _start(mapped: Mapped, confinement: Confinement, program: str, descriptor: int) -> _Started:
-    """Start the child with this descriptor as its only one but 0, 1, 2 (which lead nowhere)."""
-    python = [str(mounts.runtime().executable), "-I", "-S", "-B", "-X", "utf8", "-c", program, str(descriptor)]
-    if confinement.bubblewrap is None:
-        process = _popen([*python, *mounts.import_folders()], (descriptor,))
-        return _Started(process=process, pid=process.pid, confinement=confinement)
-    reading, writing = os.pipe()
-    with open(reading, "rb", buffering=0) as told:  # noqa: PTH123  # a descriptor
-        try:
-            command = mounts.bubblewrap_command(confinement.bubblewrap, mapped, more=("--info-fd", str(writing)))
-            process = _popen([*command, *python, mounts.PACKAGE], (descriptor, writing))
-        finally:
-            os.close(writing)
-        try:
-            return _Started(process=process, pid=_child_pid(told.fileno()), confinement=confinement)
-        except ValueError as error:
-            process.kill()
-            raise JailUnavailable(
-                f"{str(confinement.bubblewrap)!r} ended with {process.wait()} and started nothing; "
-                "`rlm-mcp doctor` says what it misses"
-            ) from error
-
-
-def _child_pid(told: int) -> int:
-    """What bubblewrap says of its child, as this process sees it.
-
-    Raises:
-        ValueError: it says nothing in time.
-    """
-    deadline = time.monotonic() + _START_SECONDS
-    words = b""
-    while _is_readable(told, deadline - time.monotonic()):
-        piece = os.read(told, _INFO_BYTES)
-        if not piece:
-            break
-        words += piece
-    found = json.loads(words)
-    return int(found["child-pid"])
-
-
-def _popen(command: Sequence[str], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
-    """Start a program from the one thread that starts them all.
-
-    The kernel ends a child (``PR_SET_PDEATHSIG``) when the *thread* ends that started it, so no thread of a pool may.
-
-    Raises:
-        JailUnavailable: it cannot be started.
-    """
-    answer: Future[subprocess.Popen[bytes]] = Future()
-    _orders(os.getpid()).put((tuple(command), tuple(descriptors), answer))
-    try:
-        return answer.result(timeout=_START_SECONDS)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise JailUnavailable(
-            f"{command[0]!r} cannot be started ({error}); is it a program of this machine?"
-        ) from error
-
-
-_Order = tuple[tuple[str, ...], tuple[int, ...], "Future[subprocess.Popen[bytes]]"]
-
-
-@functools.cache
-def _orders(_process: int) -> queue.SimpleQueue[_Order]:
-    """Where orders to start a program go; a process forked from this one has none of its threads, so one for each."""
-    orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
-    threading.Thread(target=_serve, args=(orders,), name="rlm-mcp jails", daemon=True).start()
-    return orders
-
-
-def _serve(orders: queue.SimpleQueue[_Order]) -> None:
-    while True:
-        command, descriptors, answer = orders.get()
-        try:
-            answer.set_result(
-                subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=descriptors,
-                    cwd="/",
-                    env={},
-                    start_new_session=True,
-                )
-            )
-        except (OSError, ValueError) as error:
-            answer.set_exception(error)
-
-
-def _handle(pid: int) -> int | None:
-    """A descriptor that stands for the process; None where it has ended, or the system gives none (``ENOSYS``)."""
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None
-
-
-def _wait_for(pid: int, seconds: float) -> None:
-    """Wait until our own child of that id has ended, at most so long."""
-    handle = _handle(pid)
-    if handle is not None:
-        try:
-            _is_readable(handle, seconds)
-        finally:
-            os.close(handle)
-
-
-def _is_readable(descriptor: int, seconds: float) -> bool:
-    """Whether there is something to read within so long; at a process's handle, its end."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
 @functools.cache

@@ -93,7 +93,7 @@ def import_folders() -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(path.parents[place.count("/")]) for path, place in package_files()))
 
 
-def bubblewrap_command(bubblewrap: Path, mapped: Mapped, *, more: Sequence[str] = ()) -> list[str]:
+def bubblewrap_command(bubblewrap: Path, mapped: Mapped) -> list[str]:
     """The command that starts what follows it in namespaces of its own, with exactly these files, all read-only.
 
     No ``/proc``, ``/dev``, ``/tmp``, no ``/etc`` but the loader's cache.
@@ -104,7 +104,6 @@ def bubblewrap_command(bubblewrap: Path, mapped: Mapped, *, more: Sequence[str] 
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
         *("--unshare-cgroup-try", "--as-pid-1", "--die-with-parent", "--new-session"),
         *("--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", "jail"),
-        *more,
     ]
     places = [(path, str(path)) for path in (*needed.folders, *needed.files, needed.executable)]
     for path, place in (*places, *needed.loaders):
