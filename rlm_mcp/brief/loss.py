@@ -39,4 +39,5 @@ _NOUNS = {
     "value": "values",
     "prompt": "earlier turns",
     "plan": "plans",
+    "summary": "lines of the summary",
 }

@@ -41,6 +41,19 @@ class LatestEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSummary:
+    """What another model wrote of the Session, when it was asked to."""
+
+    text: str
+    ref: str
+    """Of the bytes it stands for."""
+    upto_turn: int
+    """The last Turn that it saw some of."""
+    turns: int
+    """That the Session has by now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
     """Everything a Brief may say. Lists are newest first and bounded; ``totals`` says how many there are in all."""
 
@@ -67,5 +80,7 @@ class Material:
     """FactKind -> how many current ones (distinct subjects for edits, reads, commands, symbols)."""
     repl: ReplRow | None
     """The Session's own; None where it ran no Cell."""
+    summary: SessionSummary | None = None
+    """None where none was asked for."""
     focus: str = ""
     """What the user asked the Brief to dwell on."""

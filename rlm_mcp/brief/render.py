@@ -101,11 +101,12 @@ def _head(material: Material, max_tokens: int) -> str:
         if material.focus
         else ""
     )
+    wrote = "no model wrote them" if material.summary is None else "no model wrote them but the summary"
     return (
         f"{FIRST_LINE}: session {material.session_key} ({material.client}{where}{branch}), "
         f"{material.events:,} events, {material.turns:,} turns\n"
         "The conversation up to here left the window and is kept whole outside it. These lines are facts taken from it "
-        "by rules, each with its Ref (e12 an event, t3 a turn); no model wrote them. The tools of MCP server "
+        f"by rules, each with its Ref (e12 an event, t3 a turn); {wrote}. The tools of MCP server "
         f"{_SERVER.get(material.client, 'rlm-mcp')} reach the rest: search(query) by words or typed question, "
         "read(ref) for exact bytes. Search before you read a file again or repeat a command; continue with the latest "
         f"ask.{focus}"

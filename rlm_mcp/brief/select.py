@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,7 @@ class Section:
     """Characters below which its lines no longer say what they must."""
 
 
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+|\s*\n\s*")
 _WHOLE_PLAN = "plan"
 """Subject of a plan as a whole; its steps are Facts of their own."""
 _OPEN_TODO = {"in_progress": 0, "pending": 1, "completed": 2, "cancelled": 3}
@@ -61,6 +63,7 @@ def sections(material: Material) -> list[Section]:
         _reads(material, view),
         _values(material, view),
         _turns(material),
+        _summary(material),
     ]
     return [_focused(section, material.focus) for section in built if section.lines]
 
@@ -223,6 +226,26 @@ def _turns(material: Material) -> Section:
         share=0.12,
         narrowest=60,
     )
+
+
+def _summary(material: Material) -> Section:
+    """A model's words: below all facts, with what it stands for, and up to where that reaches."""
+    found = material.summary
+    sentences = [one for one in _SENTENCE_ENDS.split(found.text.strip()) if one] if found is not None else []
+    refs = [f" {found.ref}" if found is not None and number == 0 else "" for number in range(len(sentences))]
+    where = f"up to t{found.upto_turn} of {found.turns}" if found is not None else ""
+    return Section(
+        title=f"Summary, written by another model, {where}",
+        kinds=("summary",),
+        lines=[_summary_line(sentence, ref) for sentence, ref in zip(sentences, refs, strict=True)],
+        total=len(sentences),
+        share=0.02,
+        narrowest=150,
+    )
+
+
+def _summary_line(sentence: str, ref: str) -> Line:
+    return lambda width: f"- {one_line(sentence.removeprefix('- '), width)}{ref}"
 
 
 def _turn_line(line: TurnLine) -> Line:

@@ -144,6 +144,16 @@ def turn_row(store: Store, session: SessionRow, number: int) -> TurnRow:
     return found[0]
 
 
+def turn_before(store: Store, session: SessionRow, byte: int) -> int:
+    """The number of the last Turn that began before that byte of the log; 0 where none did."""
+    row = store.connection.execute(
+        "SELECT coalesce(max(turn.number), 0) AS number FROM turn JOIN event ON event.session = turn.session "
+        "AND event.seq = turn.first_seq WHERE turn.session = ? AND event.start < ?",
+        (session.id, byte),
+    ).fetchone()
+    return int(row["number"])
+
+
 def turn_spans(store: Store, session: SessionRow, number: int) -> list[Span]:
     """Where the Events of a Turn stand in the log, headers included; a sub-agent read later stands apart.
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlm_mcp.store.database import Store
+
+_TOP_FIRST = "SELECT * FROM summary WHERE scope = ? ORDER BY level DESC, number LIMIT ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,28 +45,23 @@ def put(store: Store, scope: str, rows: Sequence[SummaryRow]) -> None:
 
 def tree(store: Store, scope: str) -> list[SummaryRow]:
     """The whole tree, its top first."""
-    rows = store.connection.execute("SELECT * FROM summary WHERE scope = ? ORDER BY level DESC, number", (scope,))
-    return [
-        SummaryRow(
-            scope=row["scope"],
-            level=row["level"],
-            number=row["number"],
-            ref=row["ref"],
-            text=row["text"],
-            children=tuple(json.loads(row["children"])),
-            model=row["model"],
-            time=row["time"],
-        )
-        for row in rows.fetchall()
-    ]
-
-
-def finished(store: Store, session_key: str) -> SummaryRow | None:
-    """The text that stands for a Session, if it was made; its Ref says up to where in the log it reaches."""
-    return top(store, f"session {session_key}")
+    return [_summary(row) for row in store.connection.execute(_TOP_FIRST, (scope, -1)).fetchall()]
 
 
 def top(store: Store, scope: str) -> SummaryRow | None:
     """The text that stands for all of it, if it was made."""
-    found = tree(store, scope)
-    return found[0] if found else None
+    row = store.connection.execute(_TOP_FIRST, (scope, 1)).fetchone()
+    return None if row is None else _summary(row)
+
+
+def _summary(row: sqlite3.Row) -> SummaryRow:
+    return SummaryRow(
+        scope=row["scope"],
+        level=row["level"],
+        number=row["number"],
+        ref=row["ref"],
+        text=row["text"],
+        children=tuple(json.loads(row["children"])),
+        model=row["model"],
+        time=row["time"],
+    )

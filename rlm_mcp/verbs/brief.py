@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlm_mcp.brief.material import Ask, LatestEvent, Material, TurnLine
+from rlm_mcp.brief.material import Ask, LatestEvent, Material, SessionSummary, TurnLine
 from rlm_mcp.brief.render import Brief, render
 from rlm_mcp.errors import UsageError
 from rlm_mcp.events import EditKind, EventKind
-from rlm_mcp.store import cells, events, facts, sessions
+from rlm_mcp.refs import parse_ref
+from rlm_mcp.store import cells, events, facts, sessions, summaries
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.events import EventRow
 from rlm_mcp.store.facts import FactRow, Group
@@ -96,9 +97,20 @@ def gather(store: Store, session: SessionRow, *, focus: str = "", with_latest: b
             else current
             for kind, (_total, current, subjects) in counted.items()
         },
+        summary=_summary(store, session),
         focus=focus,
         repl=cells.repl_row(store, session.key),
     )
+
+
+def _summary(store: Store, session: SessionRow) -> SessionSummary | None:
+    """What other models made of the Session, where somebody asked them to; it may be older than the Session is."""
+    found = summaries.top(store, f"session {session.key}")
+    span = parse_ref(found.ref).log if found is not None and found.ref else None
+    if found is None or span is None or span.end > session.log_bytes:
+        return None
+    upto = events.turn_before(store, session, span.end)
+    return SessionSummary(text=found.text, ref=found.ref, upto_turn=upto, turns=session.turns)
 
 
 def _listed(store: Store, scope: Sequence[ScopePart], kind: str) -> list[FactRow]:

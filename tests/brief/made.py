@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rlm_mcp.brief.material import Ask, Material
+from rlm_mcp.brief.material import Ask, Material, SessionSummary
 from rlm_mcp.store.cells import ReplRow
 from rlm_mcp.store.facts import FactRow, Group
 
@@ -34,6 +34,11 @@ def material(**more: Any) -> Material:
         "edits": [], "reads": [], "symbols": {}, "turn_lines": [], "totals": {}, "focus": "", "repl": None,
     }  # fmt: skip
     return Material(**(filled | more))
+
+
+def summary(text: str) -> SessionSummary:
+    """Of the first three of five Turns."""
+    return SessionSummary(text=text, ref="log:0-900", upto_turn=3, turns=5)
 
 
 def repl(*names: str) -> ReplRow:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rlm_mcp.brief.material import Ask, LatestEvent, Material
 from rlm_mcp.brief.render import FIRST_LINE, render
 from rlm_mcp.text import estimate_tokens
-from tests.brief.made import fact, group, material, repl
+from tests.brief.made import fact, group, material, repl, summary
 
 WORDS = st.text(st.sampled_from("abc de\n.,é日()"), max_size=900)
 
@@ -41,7 +41,8 @@ def materials(draw: st.DrawFn) -> Material:
     return material(
         facts=facts, edits=edits, latest_ask=latest, first_ask=Ask(turn=1, ref="e1", text=draw(WORDS) or "x"),
         totals={kind: len(rows) + draw(st.integers(0, 500)) for kind, rows in facts.items()} | {"edit": len(edits)},
-        turns=2, repl=repl(*(f"name_{number}" for number in range(draw(st.integers(0, 30))))),
+        turns=2, summary=draw(st.none() | st.builds(summary, WORDS)),
+        repl=repl(*(f"name_{number}" for number in range(draw(st.integers(0, 30))))),
     )  # fmt: skip
 
 
@@ -81,6 +82,28 @@ def test_a_section_with_room_left_gives_it_to_the_others():
     crowded = render(material(facts=facts, edits=edits, totals={"decision": 150, "edit": 150}), 1_500)
     assert 0 < crowded.loss.kinds["decision"][1] < 150
     assert 0 < crowded.loss.kinds["edit"][1] < 150
+
+
+def test_a_summary_takes_the_room_that_facts_leave():
+    """All of it where there is room, a line or two where there is little; and no fact is said to be a model's."""
+    words = " ".join(f"Sentence {number} says what was done." for number in range(60))
+    alone = render(material(summary=summary(words)), 4_000)
+    assert alone.loss.kinds["summary"] == (60, 60)
+    assert "no model wrote them but the summary." in alone.text
+    assert "## Summary, written by another model, up to t3 of 5\n- Sentence 0 says" in alone.text
+    facts = {
+        kind: [
+            fact(kind, seq, subject=f"{seq}", text=f"{kind} {seq}, for a good reason", status="") for seq in range(150)
+        ]
+        for kind in ("decision", "command", "error", "constraint")
+    }
+    most = {"facts": facts, "totals": dict.fromkeys(facts, 150)}
+    crowded, without = render(material(summary=summary(words), **most), 4_000), render(material(**most), 4_000)
+    assert 0 < crowded.loss.kinds["summary"][1] < 30
+    shown = [sum(made.loss.kinds[kind][1] for kind in facts) for made in (crowded, without)]
+    assert shown[0] >= 0.95 * shown[1]
+    assert "lines of the summary" in crowded.text
+    assert "no model wrote them." in without.text
 
 
 @pytest.mark.parametrize("tokens", [600, 3_000])

@@ -2,7 +2,7 @@
 
 from rlm_mcp.brief.material import Ask, TurnLine
 from rlm_mcp.brief.select import Section, sections
-from tests.brief.made import fact, group, material
+from tests.brief.made import fact, group, material, summary
 
 
 def section_of(kind: str, **more: object) -> Section:
@@ -19,6 +19,18 @@ def written(section: Section, width: int = 200) -> list[str]:
 def test_a_section_with_nothing_to_say_is_not_there():
     """An empty session has no sections."""
     assert sections(material()) == []
+
+
+def test_a_summary_stands_below_all_facts_and_says_up_to_where_it_reaches():
+    """A sentence a line, the first with the Ref of all that it stands for."""
+    rows = [fact("decision", 1, text="I decided.")]
+    found = sections(
+        material(facts={"decision": rows}, summary=summary("They began. Then\n- the importer\n\nwas v1.2."))
+    )
+    assert [section.kinds[0] for section in found] == ["decision", "summary"]
+    assert found[1].title == "Summary, written by another model, up to t3 of 5"
+    assert written(found[1]) == ["- They began. log:0-900", "- Then", "- the importer", "- was v1.2."]
+    assert found[1].share < min(section.share for section in found[:1])
 
 
 def test_open_todos_stand_before_done_ones():

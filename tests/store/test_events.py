@@ -20,6 +20,14 @@ def test_a_number_that_is_not_there_names_what_is(store: Store):
         events.turn_spans(store, session, 0)
 
 
+def test_the_turn_before_a_byte_is_the_last_that_began(store: Store):
+    """None before the first."""
+    session = put(store, event(PROMPT, "one"), event(REPLY, "two"), event(PROMPT, "three"))
+    starts = [events.event_row(store, session, seq).start for seq in (1, 2, 3)]
+    assert [events.turn_before(store, session, start) for start in starts] == [0, 1, 1]
+    assert events.turn_before(store, session, session.log_bytes) == 2
+
+
 def test_calls_and_results_are_found_by_the_clients_id(store: Store):
     """The latest of that kind."""
     session = put(store, event(EventKind.CALL, "call", call_id="c1"), event(RESULT, "result", call_id="c1"))

@@ -11,10 +11,11 @@ import pytest
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import UsageError
 from rlm_mcp.events import LinkKind
-from rlm_mcp.store import cells, events, facts, folds, lineage, sessions
+from rlm_mcp.store import cells, events, facts, folds, lineage, sessions, summaries
 from rlm_mcp.store.cells import CellRow, CellStatus
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.store.summaries import SummaryRow
 from rlm_mcp.text import estimate_tokens
 from rlm_mcp.verbs.brief import brief, gather
 from rlm_mcp.verbs.compact import compact
@@ -321,3 +322,36 @@ def test_variables_of_the_sessions_own_repl_are_told_and_no_others(store: Store,
             cells.add(store, replace(cell, session_key=keys[0].key))
     assert brief(store, keys[0]).text.endswith("repl: totals (dict, 5), rows (list, 1,200) are still set [c2]")
     assert "repl: " not in brief(store, keys[1]).text
+
+
+def test_a_finished_summary_is_told_with_how_far_it_reaches(store: Store, tmp_path: Path):
+    """Marked as a model's words; its Ref resolves; when the session has gone on, that is said. Others' are not told."""
+    made = Transcript()
+    made.user("Part one")
+    made.reply("Done with it.")
+    path = made.save(tmp_path / "s.jsonl")
+    session = locate(store, transcript=path)
+    before = brief(store, session).text
+    assert "ummary" not in before
+    _summarised(store, f"session {session.key}", session.log_bytes)
+    _summarised(store, "session 0badcafe", session.log_bytes)
+    title = "## Summary, written by another model, "
+    assert (
+        f"{title}up to t1 of 1\n- It was begun. log:0-{session.log_bytes}\n- It was done." in brief(store, session).text
+    )
+    assert read(store, session, f"log:0-{session.log_bytes}").text
+    made.user("Part two")
+    made.reply("Done as well.")
+    grown = locate(store, transcript=made.save(path))
+    assert f"{title}up to t1 of 2\n- It was begun. log:0-{session.log_bytes}\n" in brief(store, grown).text
+    _summarised(store, f"session {session.key}", grown.log_bytes + 1)  # of another log: it stands for nothing here
+    assert "ummary" not in brief(store, grown).text
+
+
+def _summarised(store: Store, scope: str, size: int) -> None:
+    row = SummaryRow(
+        scope=scope, level=0, number=0, ref=f"log:0-{size}", text="It was begun. It was done.", children=(), model="m",
+        time=1.0,
+    )  # fmt: skip
+    with store.writing():
+        summaries.put(store, scope, [row])

@@ -126,6 +126,6 @@ def test_a_session_is_summarised_with_a_focus(at: Asked) -> None:
         assert summaries.top(store, f"session {at.session.key}") is None
     assert at.ask("", is_summary=True).status == "ok"
     with at.stores.lend() as store:
-        top = summaries.finished(store, at.session.key)
+        top = summaries.top(store, f"session {at.session.key}")
     assert top is not None
     assert at.read(top.ref)
