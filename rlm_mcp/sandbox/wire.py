@@ -72,7 +72,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetUp:
-    """First frame: how to confine oneself, and what Cells will see."""
+    """First frame: how to confine oneself, and what Cells write to."""
 
     bounds: Mapping[str, Any]
     """Fields of ``inside.lockdown.Bounds``."""
@@ -80,8 +80,6 @@ class SetUp:
     """Where the repository is seen from inside; empty where there is none."""
     output_bytes: int = 16 << 20
     """Kept of a Cell's output. One descriptor comes along: the file it is written to."""
-    bindings: tuple[str, ...] = ()
-    """Names of the host functions a Cell may call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ FROM_CHILD: list[wire.FromChild] = [
     wire.Restored(lost=(("y", "gone"),)),
 ]
 FROM_HOST: list[wire.FromHost] = [
-    wire.SetUp(bounds={"memory_bytes": 1}, repo="/repo", output_bytes=5, bindings=("log",)),
+    wire.SetUp(bounds={"memory_bytes": 1}, repo="/repo", output_bytes=5),
     wire.Run(number=3, code="1 + 1", timeout_seconds=0.5, session={"key": "a", "earlier": []}),
     wire.Value(value=["\ud800", {"a": 1}]),
     wire.Value(file_bytes=100),

@@ -35,7 +35,7 @@ def main(descriptor: int) -> None:
         return
     runner = Runner(Output(descriptors[0], setting_up.output_bytes))
     host = Host(end, runner)
-    seen = Seen(host, repo=setting_up.repo, bindings=frozenset(setting_up.bindings))
+    seen = Seen(host, repo=setting_up.repo)
     runner.give(seen.names(), seen.lazy())
     saving.begin(runner, seen)
     gc.freeze()  # what is here now stays: no Cell pays for looking through it again and again

@@ -213,9 +213,8 @@ class Docs(Mapping[str, Any]):
 class Seen:
     """All that the host gives, by name."""
 
-    def __init__(self, host: Host, *, repo: str, bindings: frozenset[str]) -> None:
+    def __init__(self, host: Host, *, repo: str) -> None:
         self._host = host
-        self._bindings = bindings
         self._session: Session | None = None
         self._repo = Repo(host, repo)
         self._docs = Docs(host)
