@@ -36,8 +36,8 @@ _COMMANDS = {
     "doctor": ("rlm_mcp.cli.doctor", "Look whether this machine gives what it takes."),
     "ask": ("rlm_mcp.cli.question", "Answer a question with other models, within a budget."),
     "summarize": ("rlm_mcp.cli.summarize", "Condense what is too long to read, with other models."),
-    "runs": ("rlm_mcp.cli.question", "List questions that were asked."),
-    "run": ("rlm_mcp.cli.question", "Show one as a tree."),
+    "runs": ("rlm_mcp.cli.runs", "List questions that were asked."),
+    "run": ("rlm_mcp.cli.runs", "Show one as a tree."),
     "serve": ("rlm_mcp.cli.serve", "Serve MCP on standard input and output."),
 }
 """Name -> (module, what it does in a line)."""
