@@ -1,13 +1,16 @@
 """summarize: a text too long to read becomes a tree of summaries, each with the Ref of what it stands for.
 
-Leaves are made from pieces of about 3,000 tokens, cut at natural borders from the beginning on, so a text that has
-grown keeps its pieces; every level above is condensed from the one below. All answers are cached by content: done
-again, only what is new is asked.
+Leaves are made from pieces of some 2,500 tokens; every level above is condensed from the one below. Pieces and groups
+end where the content itself says so (content-defined chunking: Muthitacharoen, Chen, Mazieres, "A Low-bandwidth Network
+File System", 2001), so a text that has grown or was edited anywhere keeps nearly all of them. All answers are cached by
+content: done again, only what is new is asked.
 """
 
 from __future__ import annotations
 
+import re
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,15 +29,15 @@ from rlm_mcp.sublm.lm import Request, Stop
 from rlm_mcp.sublm.metered import Asked, Purpose
 from rlm_mcp.verbs.ask import AskAnswer
 
-_PIECE_BYTES = 12_000
-"""About 3,000 tokens."""
-_LEAST_BYTES = 4_000
-"""A piece is not cut before."""
-_FAN_IN = 8
+_LEAST_BYTES, _PIECE_BYTES = 7_000, 12_000
+"""Of a piece: about 1,750 to 3,000 tokens."""
+_LEAST_FAN_IN, _FAN_IN = 5, 8
 """Summaries condensed into one."""
 _REPLY_TOKENS = 600
 _BORDERS = (b"\n@e", b"\n\n", b"\n", b" ")
 """Where a piece may end, the best first: before an Event's header in a Session's log."""
+_SIGN_BYTES = 256
+"""So many before a border say whether a piece ends there."""
 _AT_ONCE = 256
 """Texts that are in main storage together, however long all of it is."""
 _Wanted = tuple[str, Callable[[], str], tuple[int, ...]]
@@ -114,8 +117,9 @@ class _Making:
             self.rows += level
             if error is not None or len(level) == 1:
                 return error
-            groups = [level[at : at + _FAN_IN] for at in range(0, len(level), _FAN_IN)]
-            wanted = [(_joined(group), partial(_texts, group), tuple(row.number for row in group)) for group in groups]
+            wanted = [
+                (_joined(group), partial(_texts, group), tuple(row.number for row in group)) for group in _groups(level)
+            ]
             number += 1
 
     def _level(
@@ -181,15 +185,26 @@ def _pieces(source: Source) -> Iterator[Source]:
 
 
 def _cut(content: bytes) -> int:
-    """Where to end a piece that goes on."""
+    """Where to end a piece that goes on: of its best borders the one that the bytes before it choose."""
     for border in _BORDERS:
-        at = content.rfind(border, _LEAST_BYTES)
-        if at >= 0:
-            return at + 1
+        ends = [found.start() + 1 for found in re.finditer(re.escape(border), content) if found.start() >= _LEAST_BYTES]
+        if ends:
+            return max(ends, key=lambda end: zlib.crc32(content[end - _SIGN_BYTES : end]))
     at = len(content)
     while at > 1 and content[at - 1] & 0xC0 == 0x80:  # not inside a character
         at -= 1
     return max(1, at - 1) if content[at - 1] & 0x80 else at
+
+
+def _groups(level: Sequence[SummaryRow]) -> Iterator[Sequence[SummaryRow]]:
+    """A level in groups to be condensed; each ends behind the one that its texts choose."""
+    start = 0
+    while len(level) - start > _FAN_IN:
+        ends = range(start + _LEAST_FAN_IN, start + _FAN_IN + 1)
+        end = max(ends, key=lambda at: zlib.crc32(level[at - 1].text.encode("utf-8", "replace")))
+        yield level[start:end]
+        start = end
+    yield level[start:]
 
 
 def as_answer(found: Summary, run_id: str) -> AskAnswer:

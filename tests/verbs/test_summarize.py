@@ -70,6 +70,18 @@ def test_a_text_that_has_grown_is_paid_only_where_it_is_new(at: Asked, tmp_path:
     assert len(at.model.came) - first < first / 2
 
 
+@pytest.mark.parametrize("at_line", [0, 900])
+def test_a_text_that_was_edited_anywhere_is_paid_only_there(at: Asked, tmp_path: Path, at_line: int) -> None:
+    """What follows a line put in keeps its pieces: they end where their own content says so."""
+    log = tmp_path / "big.log"
+    log.write_text(lines(0, 2_000), encoding="utf-8")
+    at.ask("", files=(log,), is_summary=True)
+    first = len(at.model.came)
+    log.write_text(f"{lines(0, at_line)}one more line\n{lines(at_line, 2_000 - at_line)}", encoding="utf-8")
+    assert at.ask("", files=(log,), is_summary=True).status == "ok"
+    assert len(at.model.came) - first < first / 2
+
+
 def test_a_long_text_is_read_a_part_at_a_time(at: Asked, tmp_path: Path) -> None:
     """However many pieces it has, each is asked once, and a level has as many texts as pieces."""
     log = tmp_path / "long.log"
