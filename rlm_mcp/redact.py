@@ -62,6 +62,12 @@ _CAPITAL_I = r"I(?:(?<=AI)za[A-Za-z0-9_-]{35}|(?<=ASI)A[A-Z0-9]{16})"
 _SQUARE = r"EAAA(?:(?<![A-Za-z0-9+/]EAAA)|(?<=\\[nrt]EAAA))[A-Za-z0-9_-]{60}"
 _URL_LOGIN = r"(://[^\s/:@\"'<>\\\[\]{}$`|]{0,64}:)[^\s/@\"'<>\\\[\]{}$`|()]{3,128}(?=@[A-Za-z0-9])"
 
+_JWT = (
+    r"(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]{11,12000}+\.eyJ[A-Za-z0-9_-]{8,8000}+\.[A-Za-z0-9_-]{10})"
+    rf"([A-Za-z0-9_-]*?){_START}eyJ[A-Za-z0-9_-]{{8,}}+\.eyJ[A-Za-z0-9_-]{{8,}}+\.[A-Za-z0-9_-]{{10,2000}}"
+)
+"""Looked for where a run of its letters begins: what follows the run decides for all that stands in it, once."""
+
 _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
     (
         _UNDERSCORE,
@@ -137,7 +143,7 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
             _Rule(
                 label="jwt",
                 hints=".eyJ",
-                pattern=_START + r"eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{10,2000}",
+                pattern=_JWT,
             ),
             _Rule(
                 label="sendgrid-key", hints="SG.", pattern=_START + r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}"

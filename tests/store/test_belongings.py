@@ -350,7 +350,7 @@ def _belongs(store: Store, key: str) -> dict[str, int]:
         "loaded": len(documents.loaded(store, key)),
         "spent": spent[0],
         "runs": len(runs.latest(store, session_key=key)),
-        "summary": int(summaries.finished(store, key) is not None),
+        "summary": int(summaries.top(store, f"session {key}") is not None),
         "documents": len(summaries.tree(store, f"2 documents of session {key}")),
     }
 
