@@ -24,6 +24,7 @@ from rlm_mcp.errors import BudgetExceeded, Cancelled, SubLMBusy, SubLMError, Sub
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Reply, Request, Stop, SubLM, Usage
 from rlm_mcp.sublm.prices import cost_of, price_of
+from rlm_mcp.sublm.thinking import without_thinking
 from rlm_mcp.text import clean, estimate_tokens
 
 jitter = SystemRandom().uniform
@@ -36,6 +37,8 @@ _LONGEST_WISH_SECONDS = 120.0
 _SAFETY = 1.15
 """Prompts are estimated; a reservation must not be smaller than what is counted in the end."""
 _MOST_SAFETY = 10.0
+_CAP_PAUSE_SECONDS = 0.1
+"""Before a cap of session or day is looked at again: calls under way, of any process, may cost less than reserved."""
 _KEY_FIELDS = tuple(sorted(field.name for field in fields(Request)))
 """What makes two questions different."""
 
@@ -60,8 +63,12 @@ class Ledger(Protocol):
         """Note that a call is about to be sent; its number.
 
         Raises:
-            BudgetExceeded: a limit of the session or the day forbids it.
+            BudgetExceeded: a limit of the session or the day forbids it; ``may_pass`` where only what is reserved for
+                calls under way stands in the way.
         """
+
+    def unsent(self, number: int) -> None:
+        """It was not sent after all: it is as if it had never been noted."""
 
     def settled(self, number: int, ended: CallEnd) -> None:
         """Note how it ended, together with its reply where it brought one."""
@@ -242,19 +249,14 @@ class Metered:
     def _sent(self, key: str, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
         """One request: reserved before, settled after, whatever comes between."""
         most = self.most(request)
-        budget.reserve(most)
-        try:
-            number = self._ledger.sent(self._call(request, purpose, most))
-        except BaseException:
-            budget.settle(most, Cost(usd=0.0), is_failed=True)
-            raise
+        number = self._noted(self._call(request, purpose, most), budget, stop)
         started = time.monotonic()
         cost, status, kept = Cost(usd=0.0), CallStatus.FAILED, None
         try:
             reply = self.backend.complete(request, Stop(seconds=self._seconds(budget), parent=stop))
             cost = cost_of(reply.usage, price_of(request.model, self._prices), reply.usd)
             self._learn(request.model, most, reply.usage)
-            text, model = clean(reply.text), clean(reply.model)
+            text, model = without_thinking(clean(reply.text)), clean(reply.model)
             if not text.strip():
                 raise _empty(request, reply)
             status, kept = CallStatus.OK, Kept(text=text, model=model, cost=cost, is_cut=reply.is_cut)
@@ -273,6 +275,36 @@ class Metered:
             budget.settle(most, cost, is_failed=kept is None, is_abandoned=status is CallStatus.ABANDONED)
             seconds = time.monotonic() - started
             self._ledger.settled(number, CallEnd(status=status, cost=cost, seconds=seconds, key=key, reply=kept))
+
+    def _noted(self, call: Call, budget: Budget, stop: Stop) -> int:
+        """Reserve for a call in budget and Ledger, as soon as it fits; its number there.
+
+        Raises:
+            BudgetExceeded: it might pass a limit, whatever becomes of calls under way.
+            Cancelled, SubLMTimeout: nobody waits any more. Then, too, it counts as no call.
+        """
+        while True:
+            budget.reserve(call.most, stop)
+            is_noted = False
+            try:
+                number = self._ledger.sent(call)
+                is_noted = self._is_wanted(number, stop)
+                return number
+            except BudgetExceeded as error:
+                if not error.may_pass:
+                    raise
+            finally:
+                if not is_noted:
+                    budget.give_back(call.most)
+            stop.wait(_CAP_PAUSE_SECONDS)
+
+    def _is_wanted(self, number: int, stop: Stop) -> bool:
+        """It is; else the Ledger forgets the call, and it is said why, as by :meth:`Stop.left`."""
+        try:
+            return stop.left(1.0) > 0
+        except SubLMError:
+            self._ledger.unsent(number)
+            raise
 
     def _seconds(self, budget: Budget) -> float:
         """How long one request may take."""

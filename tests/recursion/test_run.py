@@ -115,6 +115,14 @@ def test_a_reply_that_was_cut_is_not_run(runs_with: Rigs) -> None:
     assert rig.model.of("root")[1].prompt.startswith("Your reply was cut")
 
 
+def test_code_in_what_a_root_thinks_is_not_run(runs_with: Rigs) -> None:
+    """A draft is no reply, and is not told again."""
+    draft = "<think>maybe\n" + block("context[:1]\nFINAL('draft')") + "\n</think>\n"
+    rig = runs_with(steps(draft + block("x = len(context)"), draft + block("FINAL(x)")))
+    assert rig.ask("?", "hello").answer.answer == "5"
+    assert "draft" not in str(rig.model.of("root")[-1].history)
+
+
 def test_an_open_block_that_was_not_cut_is_run(runs_with: Rigs) -> None:
     """Models forget the fence at the end."""
     rig = runs_with(lambda _request: "Here:\n```repl\nFINAL(len(context))")
