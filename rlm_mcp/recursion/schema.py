@@ -7,12 +7,15 @@ references, no regular expressions. What is not known here is refused, never pas
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rlm_mcp.errors import QueryError
 
 _MOST_CHARS = 100_000
+_MOST_LOOKS = 200
+"""Brackets in prose that are looked behind for a value."""
 _SHOWN_CHARS = 120
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
@@ -34,6 +37,9 @@ _BOUNDS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any], Any], Callabl
     "maxItems": (_TYPES["array"], len, lambda value, bound: value <= bound, "has more items than"),
 }
 """Keyword -> what it is about, what of it is compared, how, and what is wrong where it does not hold."""
+_OPENING = re.compile(r"[\[{]")
+_BEGINNING = re.compile(r"""\{\s*["'\w]|\[\s*[\[{"']""")
+"""How an object or array begins that is meant as one."""
 _LISTS = ("anyOf", "oneOf", "allOf")
 _ABOUT = frozenset({"$schema", "$id", "$comment", "title", "description", "default", "examples", "deprecated"})
 _KNOWN = (
@@ -58,20 +64,51 @@ def check_schema(text: str) -> str:
 
 
 def parsed(text: str, schema: str) -> tuple[Any, str]:
-    """The JSON value of a reply, and what is wrong with it (empty where nothing is); a fence around it is forgiven."""
+    """The JSON value of a reply, and what is wrong with it (empty where nothing is).
+
+    A fence around it is forgiven, and so are words, where one array or object alone stands among them.
+    """
+    asked = json.loads(schema)
     try:
-        value = json.loads(_unfenced(text), parse_constant=_no_constant)
-        complaint = next(_complaints(value, json.loads(schema), "$"), "")
+        value = _value(text.strip(), asked)
+        complaint = next(_complaints(value, asked, "$"), "")
     except (ValueError, RecursionError) as error:
         return None, f"not JSON ({error})"
     return value, complaint
 
 
-def _unfenced(text: str) -> str:
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```") and "\n" in stripped:
-        return stripped[stripped.index("\n") + 1 : -3]
-    return stripped
+def _value(said: str, schema: Any) -> Any:
+    """The value that is meant; raises as ``json.loads`` does."""
+    if said.startswith("```") and said.endswith("```") and "\n" in said:
+        said = said[said.index("\n") + 1 : -3]
+    try:
+        return json.loads(said, parse_constant=_no_constant)
+    except ValueError:
+        kinds = {key: schema[key] for key in ("type",) if isinstance(schema, dict) and key in schema}
+        found = [value for value in _values_in(said) if _fits(value, kinds)]
+        if not found:
+            raise
+    if not all(_is_same(value, found[0]) for value in found):
+        raise ValueError(f"{len(found)} different values stand in the reply; give one")
+    return found[0]
+
+
+def _values_in(said: str) -> Iterator[Any]:
+    """Arrays and objects that stand in prose, none within another; raises ValueError where one is broken."""
+    decoder = json.JSONDecoder(parse_constant=_no_constant)
+    at, looks = 0, 0
+    while opening := _OPENING.search(said, at):
+        looks += 1
+        if looks > _MOST_LOOKS:
+            raise ValueError(f"more than {_MOST_LOOKS} brackets")
+        try:
+            value, at = decoder.raw_decode(said, opening.start())
+        except ValueError:
+            if _BEGINNING.match(said, opening.start()):
+                raise  # what stands within it is not what was meant
+            at = opening.end()
+        else:
+            yield value
 
 
 def _no_constant(name: str) -> Any:
