@@ -9,7 +9,7 @@ import click
 
 from rlm_mcp.brief.render import Brief
 from rlm_mcp.cli.options import Which, as_json, find, opened, print_json, which_session
-from rlm_mcp.cli.view import show, show_exact
+from rlm_mcp.cli.view import say, show, show_exact
 from rlm_mcp.refs import parse_ref
 from rlm_mcp.verbs.brief import brief
 from rlm_mcp.verbs.compact import compact
@@ -85,12 +85,12 @@ def read_command(which: Which, ref: str, offset: int, max_tokens: int | None, wh
                 break
             offset = answer.next_offset
     if answer.note and not as_json:
-        click.echo(f"\n[{answer.note}]", err=True)
+        say(f"\n[{answer.note}]", err=True)
     if answer.next_offset is not None and not as_json:
         told = (
             f"bytes {answer.start:,}-{answer.end:,} of {answer.total_bytes:,}; read on: --offset {answer.next_offset}"
         )
-        click.echo(f"\n[{told}, or --all]", err=True)
+        say(f"\n[{told}, or --all]", err=True)
 
 
 @click.command("brief")

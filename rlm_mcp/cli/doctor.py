@@ -14,6 +14,7 @@ import click
 
 from rlm_mcp.cli import install_claude, install_codex
 from rlm_mcp.cli.options import as_json, print_json
+from rlm_mcp.cli.view import say, styled
 from rlm_mcp.config import Paths, Settings, read_paths
 from rlm_mcp.errors import ClientError, ProcessError, ReplError
 from rlm_mcp.sandbox.escapes.attempt import Attempt, Verdict
@@ -139,16 +140,15 @@ def _shown(findings: Sequence[Finding], *, as_json: bool) -> Sequence[Finding]:
         _show_table(findings)
     elif not as_json:
         for one in findings:
-            click.echo(f"{one.level:4}  {one.part:12}  {one.what}: {one.told}")
+            say(f"{one.level:4}  {one.part:12}  {one.what}: {one.told}")
             if one.cure:
-                click.echo(f"{'':20}cure: {one.cure}")
+                say(f"{'':20}cure: {one.cure}")
     return findings
 
 
 def _show_table(findings: Sequence[Finding]) -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table.grid(padding=(0, 1))
     for width in (12, 1, _WHAT_CHARS):
@@ -157,14 +157,15 @@ def _show_table(findings: Sequence[Finding]) -> None:
     part = ""
     for one in findings:
         mark, style = _MARKS[one.level]
-        told = Text(one.told, style="" if one.level is Level.OK else style)
+        told = styled(one.told, "" if one.level is Level.OK else style)
         if one.cure:
-            told.append(f"\n\u2192 {one.cure}", style="default not bold")
-        table.add_row(Text(one.part if one.part != part else "", style="bold"), Text(mark, style=style), one.what, told)
+            told.append(styled(f"\n\u2192 {one.cure}", "default not bold"))
+        head = styled(one.part if one.part != part else "", "bold")
+        table.add_row(head, styled(mark, style), styled(one.what), told)
         part = one.part
     Console(highlight=False).print(table)
 
 
 def _show_end(bad: int) -> None:
     said = "All is well." if not bad else f"{bad} {'thing' if bad == 1 else 'things'} must be mended."
-    click.secho(said, bold=True, fg="red" if bad else "green")
+    say(said, bold=True, fg="red" if bad else "green")

@@ -13,7 +13,7 @@ import click
 
 from rlm_mcp import __version__
 from rlm_mcp.cli.options import Which, as_json, opened, print_json, which_session
-from rlm_mcp.cli.view import progress_on, show
+from rlm_mcp.cli.view import progress_on, show, tamed_for
 from rlm_mcp.errors import TranscriptMissing, UsageError
 from rlm_mcp.hook.prepare import prepare
 from rlm_mcp.server.status_text import size, status_text
@@ -151,7 +151,7 @@ def export_command(
     with wire() as stores, stores.lend() as store:
         pieces = _pieces(store, session, transcript, raw=raw)
         if output is None:
-            _to_stdout(pieces)
+            _to_stdout(pieces, raw=raw)
             return
         written = _to_file(pieces, output)
     if as_json:
@@ -171,9 +171,9 @@ def _pieces(store: Store, session: str, transcript: Path | None, *, raw: bool) -
     return (piece.encode("utf-8", "replace") for piece in export_markdown(store, row))
 
 
-def _to_stdout(pieces: Iterator[bytes]) -> None:
+def _to_stdout(pieces: Iterator[bytes], *, raw: bool) -> None:
     for piece in pieces:
-        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.write(piece if raw else tamed_for(sys.stdout, piece.decode()).encode())
     sys.stdout.buffer.flush()
 
 

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 import click
 
 from rlm_mcp import __version__
+from rlm_mcp.cli.view import say, say_json
 from rlm_mcp.errors import RlmError, UsageError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+_AGAIN_SECONDS = 1.0
+"""A signal that comes again so soon is the same word: ``timeout`` tells its child, and then its child's group."""
 
 _COMMANDS = {
     "demo": ("rlm_mcp.cli.demo", "See a recorded session cross its limit."),
@@ -93,7 +99,23 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _end_in_order()
     sys.exit(run(given))
+
+
+def _end_in_order() -> None:
+    """SIGTERM and SIGHUP unwind as Ctrl-C does, with the exit code of shells for them, unless ignored (``nohup``)."""
+    told = [-_AGAIN_SECONDS]
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        last, told[0] = told[0], time.monotonic()
+        if told[0] - last > _AGAIN_SECONDS:
+            raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, leave)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -117,9 +139,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _complain(message: str, kind: str, arguments: Sequence[str], error: Exception) -> int:
     if "--json" in arguments:
-        click.echo(json.dumps({"error": {"type": kind, "message": message}}, ensure_ascii=False))
+        say_json({"error": {"type": kind, "message": message}})
     else:
-        click.echo(f"rlm-mcp: {message}", err=True)
+        say(f"rlm-mcp: {message}", err=True)
         if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+            say(f"Try '{error.ctx.command_path} --help'.", err=True)
     return EXIT_USAGE if isinstance(error, click.UsageError | UsageError) else EXIT_FAILED

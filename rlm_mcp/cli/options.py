@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import functools
-import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
+from rlm_mcp.cli.view import say_json
 from rlm_mcp.errors import UsageError
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.verbs.ingest import ingest
 from rlm_mcp.verbs.locate import locate
 from rlm_mcp.wiring import wire
+
+
+class Amount(click.FloatRange):
+    """A number within limits. ``nan`` and ``inf`` are none, though no comparison refuses the one, and few the other."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no amount; give a number such as 0.5, or leave the option out.", param, ctx)
+        return found
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for scripts.")
 
@@ -94,4 +107,4 @@ def find(store: Store, which: Which) -> SessionRow:
 
 def print_json(record: Mapping[str, object]) -> None:
     """One line of JSON."""
-    click.echo(json.dumps(record, ensure_ascii=False))
+    say_json(record)

@@ -14,11 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-import click
-
 from rlm_mcp import __version__
 from rlm_mcp.cli.running import Runner, show_answer, show_error
-from rlm_mcp.cli.view import show_aside
+from rlm_mcp.cli.view import say, show_aside
 from rlm_mcp.errors import RlmError
 from rlm_mcp.redact import redact
 from rlm_mcp.sandbox.inside.found import Fact, Match
@@ -79,10 +77,10 @@ def converse(runner: Runner, history: Path, ready: Ready) -> None:
                     remember(code)
                     conversation.answer(code)
             except EOFError:
-                click.echo()
+                say()
                 return
             except KeyboardInterrupt:  # no Cell runs: one that does stops by itself
-                click.echo()
+                say()
 
 
 def read_cell(ask: Callable[[str], str]) -> str:
@@ -123,7 +121,7 @@ class Conversation:
 
     def greet(self, ready: Ready) -> None:
         """Say where we are."""
-        click.secho(f"rlm-mcp {__version__}, session {session_line(self._runner.session)}", bold=True)
+        say(f"rlm-mcp {__version__}, session {session_line(self._runner.session)}", bold=True)
         title = one_line(self._runner.session.title, 100)
         shown = self._variables[-_SHOWN_VARIABLES:]
         more = f" and {len(self._variables) - len(shown)} more" if len(self._variables) > len(shown) else ""
@@ -144,11 +142,11 @@ class Conversation:
         elif word == "%reset" and not rest:
             self._run("reset()")
         elif word == "%vars" and not rest:
-            click.echo("\n".join(f"{name}  ({what})" for name, what in self._variables) or "no variables yet")
+            say("\n".join(f"{name}  ({what})" for name, what in self._variables) or "no variables yet")
         elif word == "%time":
             self._limit(rest)
         else:
-            click.echo(_HELP)
+            say(_HELP)
 
     def completions(self, line: str, word: str) -> Sequence[str]:
         """What the word at the end of the line may become."""
@@ -156,7 +154,8 @@ class Conversation:
             return [one for one in ("%help", "%vars", "%time ", "%reset") if one.startswith(word)]
         owner, dot, begun = word.rpartition(".")
         if not dot:
-            known = {*(name for name, _what in self._variables), *GIVEN, *keyword.kwlist, *dir(builtins)}
+            own = [name for name, _what in self._variables if name.isidentifier()]  # or a Cell would draw on the screen
+            known = {*own, *GIVEN, *keyword.kwlist, *dir(builtins)}
             return sorted(name for name in known if name.startswith(word) and (word or not name.startswith("_")))
         found = [name for name in dir(self._type_of(owner)) if name.startswith(begun)]
         return [f"{owner}.{name}" for name in found if begun.startswith("_") or not name.startswith("_")]
@@ -181,9 +180,9 @@ class Conversation:
             seconds = 0.0
         if MIN_SECONDS <= seconds <= MAX_SECONDS:
             self._runner.timeout_seconds = seconds
-            click.echo(f"a cell may run {seconds:g} s now")
+            say(f"a cell may run {seconds:g} s now")
         else:
-            click.echo(f"%time {said!r} cannot be; write {MIN_SECONDS:g} to {MAX_SECONDS:g}, such as: %time 60")
+            say(f"%time {said!r} cannot be; write {MIN_SECONDS:g} to {MAX_SECONDS:g}, such as: %time 60")
 
 
 class History:

@@ -13,7 +13,7 @@ import click
 
 from rlm_mcp.asker import Asker, How
 from rlm_mcp.cli.options import Which, as_json, find, print_json, which_session
-from rlm_mcp.cli.view import show
+from rlm_mcp.cli.view import show, show_passing
 from rlm_mcp.costs import Spent
 from rlm_mcp.errors import RlmError, StoreError, UsageError
 from rlm_mcp.recursion.run import OK, ended_by
@@ -133,13 +133,13 @@ def _waited(job: Job, *, as_json: bool) -> AskAnswer:
         state = job.wait(_LOOK_SECONDS)
         while not state.is_over:
             if has_screen:
-                click.echo(f"\r\x1b[2K{job.id}: {state.seconds:.0f} s, {state.told}", nl=False, err=True)
+                show_passing(f"{job.id}: {state.seconds:.0f} s, {state.told}")
             state = job.wait(_LOOK_SECONDS)
     except KeyboardInterrupt:
         job.stop.now()
         state = job.wait(_CANCEL_SECONDS)
     if has_screen:
-        click.echo("\r\x1b[2K", nl=False, err=True)
+        show_passing("")
     if state.error is not None:
         raise state.error
     if state.answer is None:

@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
-import click
-
 from rlm_mcp.cli.options import Which, find
-from rlm_mcp.cli.view import show_aside, show_output
+from rlm_mcp.cli.view import say, show_aside
 from rlm_mcp.server.late import LateAsker
 from rlm_mcp.store.cells import CellStatus
 from rlm_mcp.store.database import Store
@@ -70,7 +68,7 @@ class Runner:
             )
             self._await(running, stop)
             if self._told and sys.stderr.isatty():
-                click.echo(err=True)  # behind the terminal's own ^C
+                say(err=True)  # behind the terminal's own ^C
             return running.result()
 
     def _await(self, running: Future[ReplAnswer], asking: Stop) -> None:
@@ -108,7 +106,7 @@ class Runner:
 def show_answer(answer: ReplAnswer) -> None:
     """The output; beside it, on standard error, what there is to say of it: to a script only what it must know."""
     if answer.output:
-        show_output(answer.output)
+        say(answer.output)
     is_worth_it = sys.stderr.isatty() or answer.is_cut or not is_done(answer)
     said = [answer.closing, *answer.notes] if is_worth_it else answer.notes
     if said:
@@ -122,4 +120,4 @@ def is_done(answer: ReplAnswer) -> bool:
 
 def show_error(message: str) -> None:
     """An error of ours that does not end the conversation."""
-    click.secho(f"rlm-mcp: {message}", fg="red", err=True)
+    say(f"rlm-mcp: {message}", fg="red", err=True)

@@ -11,7 +11,7 @@ import click
 
 from rlm_mcp.asker import Asker
 from rlm_mcp.cli.options import Which, as_json, find, print_json, which_session
-from rlm_mcp.cli.view import show
+from rlm_mcp.cli.view import show, styled
 from rlm_mcp.recursion.run import OK
 from rlm_mcp.server.asking_text import replayed_text
 from rlm_mcp.server.spent_text import spent_text
@@ -183,20 +183,19 @@ def _show_live(store: Store, top: RunRow, with_steps: bool) -> None:
 
 
 def _branch(store: Store, row: RunRow, rows: list[RunRow], with_steps: bool) -> Tree:
-    from rich.text import Text
     from rich.tree import Tree
 
     style = {OK: "green", runs.RUNNING: "yellow"}.get(row.status, "red")
     head, *more = _head(store, row)
-    tree = Tree(Text(head, style=style))
+    tree = Tree(styled(head, style))
     for line in more:
-        tree.add(Text(line.strip()))
+        tree.add(styled(line.strip()))
     if with_steps:
         for step in runs.steps(store, row.id):
             first, *rest = _step_lines(step)
-            branch = tree.add(Text(first, style="bold"))
+            branch = tree.add(styled(first, "bold"))
             if rest:
-                branch.add(Text("\n".join(line.strip() for line in rest), style="dim"))
+                branch.add(styled("\n".join(line.strip() for line in rest), "dim"))
     for child in rows:
         if child.parent == row.id:
             tree.add(_branch(store, child, rows, with_steps))

@@ -1,15 +1,24 @@
 """rlm_mcp.cli.view: colours for people, plain text for everything else."""
 
+import ast
+import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from rlm_mcp.cli.view import progress_on
+from rlm_mcp.cli.view import progress_on, tamed
+from tests.asked import a_log, environment, programs
 from tests.cli.rig import ROOT, CommandLine
+from tests.sublm.endpoint import running_endpoint
+
+OBEYED = "\x1b]0;title\x07\x1b[2J\x1b]52;c;YQ==\x07\x9b2J\x7f\u202egnp.exe\u2066\r"
+"""Title, clear screen, clipboard, C1, DEL, turns of direction, and a return to the line's beginning."""
+PICTURES = "\u241b]0;title\u2407\u241b[2J\u241b]52;c;YQ==\u2407\u24212J\u2421<U+202E>gnp.exe<U+2066>\u240d"
 
 
 def at_a_terminal(*arguments: str | Path, **environ: str) -> bytes:
@@ -19,8 +28,8 @@ def at_a_terminal(*arguments: str | Path, **environ: str) -> bytes:
         [sys.executable, "-m", "rlm_mcp", *map(str, arguments)],
         stdin=theirs,
         stdout=theirs,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environ},
+        stderr=theirs,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "200", **environ},
         cwd=ROOT,
     ):
         os.close(theirs)
@@ -64,3 +73,45 @@ def test_long_work_shows_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_pipe_gets_the_text_as_it_is(cli: CommandLine, recorded_session: Path) -> None:
     """No escape sequences, no wrapping."""
     assert "\x1b" not in cli("brief", "--transcript", recorded_session).out
+
+
+def _obeyed(told: bytes) -> set[str]:
+    """What of it a terminal would obey, but for our own colours, line ends and the clearing of a line."""
+    return set(re.sub(r"\r\n|\r\x1b\[2K|\x1b\[[0-9;]*m", "", told.decode())) & set(re.sub("[ -~]", "", OBEYED))
+
+
+def test_a_terminal_obeys_nothing_of_what_is_shown(tmp_path: Path) -> None:
+    """Words of a model, of a file, of whoever calls: in an answer, a tree, a list, an error, exactly read."""
+    log = a_log(tmp_path / "server.log")
+    script = programs(f"print(context[:3], {OBEYED!r})", f"FINAL({OBEYED!r} + context[:9])")
+    with running_endpoint(script) as endpoint:
+        around = environment(endpoint, tmp_path / "home")
+        told = [at_a_terminal("ask", "-q", f"What {OBEYED}?", "--context", log, **around)]
+        (run,) = set(re.findall(r"(?:\b|m)(r[0-9a-f]{8})", told[0].decode()))
+        lines = (("run", run), ("runs",), ("read", run), ("read", f"x{OBEYED}"))
+        told += [at_a_terminal(*line, **around) for line in lines]
+    assert [_obeyed(one) for one in told] == [set()] * 5
+    assert [word for word in told[:4] if PICTURES[:20] not in word.decode()] == []
+
+
+def test_what_a_terminal_would_obey_has_a_picture() -> None:
+    """Tabs and line ends stay, of both kinds."""
+    assert tamed(OBEYED) == PICTURES
+    assert tamed("a\tb\r\nc\n") == "a\tb\nc\n"
+
+
+def test_json_says_the_same_at_a_terminal(tmp_path: Path) -> None:
+    """With its own escapes."""
+    told = at_a_terminal("read", f"x{OBEYED}", "--json", RLM_MCP_HOME=str(tmp_path))
+    assert _obeyed(told) == set()
+    assert json.loads(told)["error"]["message"].startswith("'x\\x1b]0;title")
+
+
+def test_all_that_is_printed_goes_through_here() -> None:
+    """Or a terminal would obey it: no command writes by other means."""
+    ways = {"echo", "secho", "print", "Console"}
+    for path in (ROOT / "rlm_mcp" / "cli").glob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        names = {one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", "") for one in calls}
+        allowed = {"view.py": ways, "runs.py": {"Console", "print"}, "doctor.py": {"Console", "print"}}
+        assert not names & ways - allowed.get(path.name, set()), path.name
