@@ -44,11 +44,13 @@ def run(  # noqa: PLR0913  # what a child can be given
     environ: Mapping[str, str] | None = None,
     standard_input: Path | bytes | None = None,
     told: int | None = None,
+    passed: Sequence[int] = (),
 ) -> Ended:
     """Run ``command`` in a process group of its own; its standard input is that file or text, or empty.
 
     Args:
         told: a descriptor; as soon as it can be read, the group is killed.
+        passed: descriptors that the child has too, of the same numbers.
 
     Raises:
         ProcessError: it cannot be started, or ran longer than ``timeout_seconds`` (its group is killed).
@@ -63,6 +65,7 @@ def run(  # noqa: PLR0913  # what a child can be given
                 cwd=cwd,
                 env=None if environ is None else dict(environ),
                 start_new_session=True,
+                pass_fds=passed,
             )
     except (OSError, ValueError) as error:  # ValueError: a NUL byte or lone surrogate in an argument
         raise ProcessError(

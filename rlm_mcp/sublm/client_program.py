@@ -3,6 +3,9 @@
 The prompt, the texts it quotes and what they may tell a model to do are data of others: the program is started without
 tools, hooks and servers, in an empty folder. Whatever of it still comes back to us finds ``RLM_MCP_SUBCALL`` in its
 environment, and does nothing.
+
+It costs its user money while it runs, so it ends with us however we end: a guard, the child of a shell that is the
+program's parent, reads a pipe of which we have the other end, and kills their group when that closes without a word.
 """
 
 from __future__ import annotations
@@ -11,13 +14,16 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rlm_mcp.errors import Cancelled, ProcessError, SubLMTimeout, SubLMUnavailable
+from rlm_mcp.errors import Cancelled, ProcessError, StoreError, SubLMTimeout, SubLMUnavailable
+from rlm_mcp.locks import Held, locked
 from rlm_mcp.process import Ended, run
 from rlm_mcp.sublm.lm import Stop
 
@@ -25,6 +31,23 @@ SUBCALL = "RLM_MCP_SUBCALL"
 """Set for every process of ours below a client program."""
 _LONGEST_SECONDS = 3_600.0
 _MOST_BYTES = 32 << 20
+_SHELL = Path("/bin/sh")
+_GUARDED = """\
+{ read word || kill -9 0; } <"/dev/fd/$0" >/dev/null 2>&1 &
+"$@"
+code=$?
+kill -9 $! && wait $! 2>/dev/null
+exit $code
+"""
+"""``$0`` is the number of the pipe's end. The shell stays, for what it started is to be reaped by somebody.
+
+A number above 9 stands in no redirection that every shell has; ``/dev/fd`` is on Linux and macOS.
+"""
+_CANNOT_RUN = frozenset({126, 127})
+"""A shell's exit code for a program that it cannot start."""
+_FOLDER = "rlm-mcp-asked-"
+_LOCK = "lock"
+"""In a folder, held as long as its owner lives."""
 
 
 class ClientProgram:
@@ -36,6 +59,7 @@ class ClientProgram:
         self.environ = {**environ, SUBCALL: "1"}
         self._lock = threading.Lock()
         self._folder: Path | None = None
+        self._owned = ExitStack()
 
     def ask(self, arguments: Sequence[str], prompt: str, stop: Stop, extra: Mapping[str, str] | None = None) -> Ended:
         """Run to the end.
@@ -48,37 +72,39 @@ class ClientProgram:
             SubLMTimeout, Cancelled: it was ended, with all that it had started.
         """
         seconds = stop.left(_LONGEST_SECONDS)
-        told, tell = os.pipe()
-        os.set_blocking(tell, False)
+        if shutil.which(self.binary) is None:
+            raise self._cannot_start("there is no such program")
         try:
-            with stop.waking(lambda: _write(tell)):
+            with _pipe() as (told, tell), _pipe() as (leash, _held), stop.waking(lambda: _write(tell)):
+                guarded = (str(_SHELL), "-c", _GUARDED, str(leash)) if _SHELL.exists() else ()
                 ended = run(
-                    [str(self.binary), *arguments],
+                    [*guarded, str(self.binary), *arguments],
                     timeout_seconds=seconds,
                     max_bytes=_MOST_BYTES,
                     cwd=self.folder(),
                     environ={**self.environ, **(extra or {})},
                     standard_input=prompt.encode("utf-8", "replace"),
                     told=told,
+                    passed=(leash,),
                 )
         except ProcessError as error:
             if "ran longer" in str(error):
                 raise SubLMTimeout(f"{self.binary.name!r} was ended after {seconds:.0f} s") from error
-            raise SubLMUnavailable(
-                f"{str(self.binary)!r} cannot be started ({error}); install it, or set sub_backend"
-            ) from error
-        finally:
-            os.close(told)
-            os.close(tell)
+            raise self._cannot_start(str(error)) from error
         if ended.is_told:
             raise Cancelled("cancelled")
+        if ended.exit_code in _CANNOT_RUN and not ended.output:
+            raise self._cannot_start(ended.complaint.decode("utf-8", "replace").strip())
         return ended
 
     def folder(self) -> Path:
         """Where it runs: nothing is there but files made by :meth:`file`."""
         with self._lock:
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="rlm-mcp-"))
+                _sweep()
+                made = Path(tempfile.mkdtemp(prefix=f"new-{_FOLDER}"))
+                self._owned.enter_context(locked(made / _LOCK, patience_seconds=0.0))
+                self._folder = made.rename(made.with_name(made.name.removeprefix("new-")))
             return self._folder
 
     def file(self, text: str, ending: str) -> Path:
@@ -95,8 +121,36 @@ class ClientProgram:
         """Remove the folder."""
         with self._lock:
             folder, self._folder = self._folder, None
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._owned.close()
+
+    def _cannot_start(self, why: str) -> SubLMUnavailable:
+        return SubLMUnavailable(f"{str(self.binary)!r} cannot be started ({why}); install it, or set sub_backend")
+
+
+def _sweep() -> None:
+    """Remove the folders of those who were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        try:
+            found = left.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+                with locked(left / _LOCK, patience_seconds=0.0):
+                    shutil.rmtree(left, ignore_errors=True)
+        except (Held, StoreError, FileNotFoundError):  # its owner lives, or somebody has removed it by now
+            continue
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    """Its two ends: to read from, and to write to without waiting."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        yield reading, writing
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def json_lines(output: bytes) -> list[dict[str, Any]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,12 +15,14 @@ import pytest
 
 from rlm_mcp.errors import Cancelled, SubLMBusy, SubLMError, SubLMRefused, SubLMTimeout, SubLMUnavailable
 from rlm_mcp.sublm.claude_cli import ClaudeProgram
+from rlm_mcp.sublm.client_program import ClientProgram
 from rlm_mcp.sublm.codex_cli import CodexProgram
 from rlm_mcp.sublm.lm import Request, Stop
 from tests.clients.claude_rig import ClaudeHome
 from tests.clients.codex_rig import CodexHome
 from tests.sublm.endpoint import running_endpoint
 
+ROOT = Path(__file__).parent.parent.parent
 ENVIRON = {"PATH": "/usr/bin:/bin", "CLAUDECODE": "1", "CLAUDE_CODE_ENTRYPOINT": "cli", "ANTHROPIC_API_KEY": "k"}
 KINDS = [pytest.param(ClaudeProgram, id="claude"), pytest.param(CodexProgram, id="codex")]
 
@@ -75,11 +79,53 @@ def test_it_is_ended_with_all_that_it_started(tmp_path: Path, kind: type, is_tol
         with pytest.raises(Cancelled if is_told else SubLMTimeout):
             asking.result(20)
     grandchild = int(left.read_text())
-    for _ in range(2_000):
-        if not _is_running(grandchild):
-            break
-        threading.Event().wait(0.005)
-    assert not _is_running(grandchild)
+    _until(lambda: not _is_running(grandchild))
+
+
+ASKED = """
+import sys
+from pathlib import Path
+from rlm_mcp.sublm import claude_cli, codex_cli
+from rlm_mcp.sublm.lm import Request, Stop
+kind = {"ClaudeProgram": claude_cli.ClaudeProgram, "CodexProgram": codex_cli.CodexProgram}[sys.argv[1]]
+kind(Path(sys.argv[2]), {"PATH": "/usr/bin:/bin"}).complete(Request(prompt="hello"), Stop())
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_we_leave_no_program_that_goes_on_and_its_folder_for_the_next_to_remove(tmp_path: Path, kind: type):
+    """A kill -9 of us ends the program with all that it started; who asks next finds the folder and removes it."""
+    left, folders = tmp_path / "pids", tmp_path / "folders"
+    folders.mkdir()
+    binary = program(
+        tmp_path, f'[ "$1" = debug ] && exit 1\nsleep 600 & echo "$$ $!" > {left}.new; mv {left}.new {left}; wait'
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folders)}
+    with subprocess.Popen([sys.executable, "-c", ASKED, kind.__name__, str(binary)], env=environ) as asking:
+        _until(left.exists)
+        (folder,) = folders.iterdir()
+        asking.kill()
+    for pid in map(int, left.read_text().split()):
+        _until(lambda pid=pid: not _is_running(pid))
+    program(tmp_path, "exit 1")
+    ended = subprocess.run([sys.executable, "-c", ASKED, kind.__name__, str(binary)], env=environ, check=False)
+    assert ended.returncode == 1
+    assert not folder.exists()
+
+
+def test_a_folder_in_use_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nor what only looks like one of ours, and lies elsewhere."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "rlm-mcp-asked-link").symlink_to(elsewhere)
+    one, two = (ClientProgram(Path("program"), {}) for _ in range(2))
+    kept = one.file("rules", ".md")
+    assert two.folder() != one.folder()
+    assert (kept.read_text(), list(elsewhere.iterdir())) == ("rules", [])
+    for each in (one, two):
+        each.close()
+    assert sorted(tmp_path.iterdir()) == [elsewhere, tmp_path / "rlm-mcp-asked-link"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,6 +133,10 @@ def test_a_program_that_is_not_there_says_so(tmp_path: Path, kind: type):
     """With the path and the cure."""
     with pytest.raises(SubLMUnavailable, match="set sub_backend"):
         ask(kind, tmp_path / "missing")
+    broken = program(tmp_path, "")
+    broken.write_text("#!/no/such/interpreter\n")
+    with pytest.raises(SubLMUnavailable, match="set sub_backend"):
+        ask(kind, broken)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -258,6 +308,14 @@ def test_who_is_not_logged_in_is_told_so(tmp_path: Path, name: str, claude_binar
         backend, binary = CodexProgram, codex_binary
     with pytest.raises(SubLMUnavailable, match=r"log ?in"):
         ask(backend, binary, environ=environ)
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    for _ in range(6_000):
+        if is_so():
+            return
+        threading.Event().wait(0.005)
+    pytest.fail("it did not happen")
 
 
 def _is_running(pid: int) -> bool:
