@@ -30,11 +30,12 @@ NOBODY: Mapping[str, Any] = {
 """A Session in which nothing has happened yet, as a Cell is told of it."""
 
 BUSY = {"error": "SubLMBusy", "message": "refused for now"}
+CUT = {"error": "Cut", "message": "the answer was cut", "partial": "echo lo"}
 """What a host function says of a prompt that a sub-LM refused."""
 
 
 class AskedHost:
-    """Answers prompts by a rule: ``fail`` in it fails, ``over`` is the last that is asked, all else is echoed."""
+    """Answers prompts by a rule: ``fail`` fails, ``long`` is cut, ``over`` is the last one, all else is echoed."""
 
     def __init__(self) -> None:
         self.frames: list[dict[str, Any]] = []
@@ -45,7 +46,10 @@ class AskedHost:
 
     def query(self, prompts: Any, **how: Any) -> Any:
         self.frames.append({"prompts": prompts, **how})
-        results = [BUSY if "fail" in prompt else {"value": f"echo {prompt}"[:200]} for prompt in prompts]
+        results = [
+            CUT if prompt == "long" else BUSY if "fail" in prompt else {"value": f"echo {prompt}"[:200]}
+            for prompt in prompts
+        ]
         return {"results": results, "over": BUSY if any("over" in prompt for prompt in prompts) else None}
 
     def map(self, items: Any, first: Any, prompt: Any, **how: Any) -> Any:

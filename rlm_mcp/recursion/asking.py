@@ -26,6 +26,7 @@ _MAX_REPLY_TOKENS = 64_000
 _TOLD_CHARS = 2_000
 _MESSAGE_CHARS = 500
 _HOW = ("model", "system", "max_tokens", "schema")
+_CUT = "the answer was cut at max_tokens={tokens:,}; give more, ask for less, or take .partial of its Failed"
 _ITEM = re.compile(r"\{(item|index)\}")
 _MARK = re.compile(r"\{(error|reply|prompt|schema)\}")
 
@@ -65,7 +66,10 @@ class Asking:
         return {"llm_query": self.query, "llm_map": self.map}
 
     def query(self, prompts: Any, model: Any, system: Any, max_tokens: Any, schema: Any) -> JSON:
-        """An entry for each prompt: ``value``, or ``error`` and ``message``; and ``over``, why no more is asked."""
+        """An entry for each prompt: ``value``, or ``error`` and ``message``; and ``over``, why no more is asked.
+
+        An answer that was cut has failed; its ``partial`` is what came of it.
+        """
         how = dict(zip(_HOW, (model, system, max_tokens, schema), strict=True))
         return self._found(self._answers(self._requests(_texts(prompts, "prompts"), how), "llm_query"))
 
@@ -120,7 +124,7 @@ class Asking:
             self.heard(answers)
             again: list[tuple[int, Request]] = []
             for (place, _request), answer in zip(left, answers, strict=True):
-                complaint = found.take(place, answer, requests[place].schema, is_repair=round_number > 0)
+                complaint = found.take(place, answer, requests[place], is_repair=round_number > 0)
                 if complaint and isinstance(answer, Asked):
                     again.append((place, _repair(requests[place], answer.text, complaint)))
             left = again
@@ -136,14 +140,18 @@ class _Answers:
         """Why nothing more is asked."""
         self._repaired = 0
 
-    def take(self, place: int, answer: Answered, schema: str, *, is_repair: bool) -> str:
+    def take(self, place: int, answer: Answered, asked: Request, *, is_repair: bool) -> str:
         """Put what came into its place; what is wrong with it, where it does not fit its schema."""
+        schema = asked.schema
         if not isinstance(answer, Asked):
             self.results[place] = failed(type(answer).__name__, str(answer))
             if isinstance(answer, BudgetExceeded | Cancelled | SubLMTimeout):
                 self.over = self.results[place]
             return ""
-        value, complaint = parsed(answer.text, schema) if schema else (answer.text, "")
+        value, complaint = parsed(answer.text, schema, is_cut=answer.is_cut) if schema else (answer.text, "")
+        if answer.is_cut and (complaint or not schema):  # asked again, it would be cut again
+            self.results[place] = {**failed("Cut", _CUT.format(tokens=asked.max_tokens)), "partial": answer.text}
+            return ""
         if complaint:
             self.results[place] = failed("SchemaMismatch", complaint)
         else:

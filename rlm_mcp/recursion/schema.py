@@ -63,29 +63,30 @@ def check_schema(text: str) -> str:
     return text
 
 
-def parsed(text: str, schema: str) -> tuple[Any, str]:
+def parsed(text: str, schema: str, *, is_cut: bool = False) -> tuple[Any, str]:
     """The JSON value of a reply, and what is wrong with it (empty where nothing is).
 
-    A fence around it is forgiven, and so are words, where one array or object alone stands among them.
+    A fence around it is forgiven, and so are words, where one array or object alone stands among them, unless the
+    reply was cut: what was still to come is not known.
     """
     asked = json.loads(schema)
     try:
-        value = _value(text.strip(), asked)
+        value = _value(text.strip(), asked, is_cut=is_cut)
         complaint = next(_complaints(value, asked, "$"), "")
     except (ValueError, RecursionError) as error:
         return None, f"not JSON ({error})"
     return value, complaint
 
 
-def _value(said: str, schema: Any) -> Any:
+def _value(said: str, schema: Any, *, is_cut: bool) -> Any:
     """The value that is meant; raises as ``json.loads`` does."""
     if said.startswith("```") and said.endswith("```") and "\n" in said:
         said = said[said.index("\n") + 1 : -3]
     try:
         return json.loads(said, parse_constant=_no_constant)
     except ValueError:
-        kinds = {key: schema[key] for key in ("type",) if isinstance(schema, dict) and key in schema}
-        found = [value for value in _values_in(said) if _fits(value, kinds)]
+        kinds = {"type": schema["type"]} if isinstance(schema, dict) and "type" in schema else {}
+        found = [] if is_cut else [value for value in _values_in(said) if _fits(value, kinds)]
         if not found:
             raise
     if not all(_is_same(value, found[0]) for value in found):

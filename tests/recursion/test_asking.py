@@ -13,7 +13,7 @@ from rlm_mcp.costs import Limits
 from rlm_mcp.errors import QueryError, SubLMRefused
 from rlm_mcp.recursion.asking import REPAIRS, Answered, Asking
 from rlm_mcp.sublm.budget import Budget
-from rlm_mcp.sublm.lm import Request, Stop
+from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
 from tests.recursion.conftest import Rigs
 from tests.recursion.golden import is_golden
 from tests.recursion.rig import RunRig
@@ -81,6 +81,24 @@ def test_answers_are_checked_against_their_schema_and_mended(runs_with: Rigs) ->
     assert dict(tries) == {"0": 1, "1": 2, "2": 3, "3": 1 + REPAIRS, "4": 1 + REPAIRS}
     repairs = [s.request.prompt for s in rig.model.came if "was not valid" in s.request.prompt]
     is_golden("repair", f"{min(repairs)}\n")
+
+
+def _cut(text: str) -> Reply:
+    return Reply(text=text, usage=Usage(tokens_in=1, tokens_out=1), model="sub", is_cut=True)
+
+
+def test_an_answer_that_was_cut_has_failed_with_what_came_of_it(runs_with: Rigs) -> None:
+    """It says how to have the whole; with a schema it is not asked again, for it would be cut again."""
+    rig = runs_with(lambda request: "fine" if "1" in request.prompt else _cut("half of"))
+    found: Any = _asking(rig).query(prompts=["1", "2"], **_HOW)
+    said = "the answer was cut at max_tokens=100; give more, ask for less, or take .partial of its Failed"
+    assert found["results"] == [{"value": "fine"}, {"error": "Cut", "message": said, "partial": "half of"}]
+    assert found["over"] is None
+    rig = runs_with(lambda request: _cut('So: {"label": "spam"}, or' if "1" in request.prompt else '{"label": "sp'))
+    mapped: Any = _asking(rig).map(items=["1", "2"], first=0, prompt="{item}", **{**_HOW, "schema": _LABEL})
+    assert [one.get("error") for one in mapped["results"]] == ["Cut", "Cut"]
+    assert mapped["coverage"]["failed"] == 2
+    assert len(rig.model.came) == 2
 
 
 def test_a_failure_of_one_is_no_failure_of_others(runs_with: Rigs) -> None:

@@ -21,30 +21,43 @@ Known = Callable[[], Iterable[tuple[dict[str, Any], str]]]
 
 
 class SubLMFailed(RuntimeError):
-    """Another model could not be asked, or did not answer: ``error`` names the kind."""
+    """Another model could not be asked, or did not answer: ``error`` names the kind.
+
+    ``Cut``: the answer was cut at ``max_tokens``; ``partial`` is what came of it.
+    """
 
     __module__ = "builtins"
 
-    def __init__(self, error: str, message: str) -> None:
+    def __init__(self, error: str, message: str, partial: str = "") -> None:
         super().__init__(f"{error}: {message}")
         self.error = error
         self.message = message
+        self.partial = partial
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SubLMFailed, (self.error, self.message)
+        return SubLMFailed, (self.error, self.message, self.partial)
 
 
 class Failed:
-    """In the place of an answer that did not come: ``error``, ``message``. Used as text, it raises SubLMFailed."""
+    """In the place of an answer that did not come: ``error``, ``message``. Used as text, it raises SubLMFailed.
 
-    __slots__ = ("error", "message")
+    ``partial``: what came of one that was cut.
+    """
 
-    def __init__(self, error: str, message: str) -> None:
+    __slots__ = ("error", "message", "partial")
+
+    def __init__(self, error: str, message: str, partial: str = "") -> None:
         self.error = error
         self.message = message
+        self.partial = partial
+
+    @property
+    def raised(self) -> SubLMFailed:
+        """The same as an exception."""
+        return SubLMFailed(self.error, self.message, self.partial)
 
     def _raise(self, *_given: object, **_named: object) -> NoReturn:
-        raise SubLMFailed(self.error, self.message)
+        raise self.raised
 
     __str__ = __repr__ = __format__ = __bytes__ = __len__ = __iter__ = __contains__ = __getitem__ = __hash__ = _raise
     __add__ = __radd__ = __iadd__ = __mul__ = __rmul__ = __mod__ = __rmod__ = __sub__ = __rsub__ = __neg__ = _raise
@@ -54,10 +67,10 @@ class Failed:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise SubLMFailed(self.error, self.message)
+        raise self.raised
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Failed, (self.error, self.message)
+        return Failed, (self.error, self.message, self.partial)
 
 
 class Answers(list[Any]):
@@ -151,7 +164,7 @@ class Models:
         asked = _asked(model=model, system=system, max_tokens=max_tokens, schema=schema)
         (found,) = self._all([_prompt(prompt)], asked)
         if isinstance(found, Failed):
-            raise SubLMFailed(found.error, found.message)
+            raise found.raised
         return found
 
     def llm_query_batched(
@@ -205,7 +218,7 @@ class Models:
         """
         (found,) = self.rlm_query_batched([(question, context)])
         if isinstance(found, Failed):
-            raise SubLMFailed(found.error, found.message)
+            raise found.raised
         return found  # type: ignore[no-any-return]  # no other kind is in there
 
     def rlm_query_batched(self, asked: Iterable[Any]) -> Answers:
@@ -302,7 +315,7 @@ def as_text(value: Any, what: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Failed):
-        raise SubLMFailed(value.error, value.message)
+        raise value.raised
     text = getattr(value, "text", None)
     if isinstance(text, str):
         return text
@@ -317,7 +330,7 @@ def as_text(value: Any, what: str) -> str:
 def _plain(value: Any) -> str:
     """Something within a JSON value: what has a text, and what a str stands for, as a date."""
     if isinstance(value, Failed):
-        raise SubLMFailed(value.error, value.message)
+        raise value.raised
     text = getattr(value, "text", None)
     if isinstance(text, str):
         return text
@@ -348,12 +361,12 @@ def _asked(**given: Any) -> dict[str, Any]:
 
 
 def _value(one: Mapping[str, Any]) -> Any:
-    return Failed(one["error"], one["message"]) if "error" in one else one["value"]
+    return Failed(one["error"], one["message"], one.get("partial", "")) if "error" in one else one["value"]
 
 
 def _prompt(value: Any) -> str:
     if isinstance(value, Failed):
-        raise SubLMFailed(value.error, value.message)
+        raise value.raised
     if not isinstance(value, str):
         raise TypeError(f"a prompt is a str, not {type(value).__name__}")
     return value

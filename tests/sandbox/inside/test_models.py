@@ -85,6 +85,17 @@ def test_what_failed_raises_also_after_it_was_saved_and_restored(rig: Rig, host:
     assert rig.shown("child + '!', child.refs, child.quotes, child.run") == "('deep!', ['e1:0-4'], ['proof'], 'r1')"
 
 
+def test_an_answer_that_was_cut_has_failed_and_what_came_is_beside(rig: Rig) -> None:
+    """Half an answer is never taken for one; whoever wants it says so."""
+    assert rig.fails("llm_query('long')") == "SubLMFailed: Cut: the answer was cut"
+    rig.run("try:\n    llm_query('long')\nexcept SubLMFailed as error:\n    caught = error")
+    rig.run("cut = llm_query_batched(['long'])[0]")
+    assert rig.fails("'a' + cut") == "SubLMFailed: Cut: the answer was cut"
+    assert rig.shown("cut.error, cut.partial, caught.partial, copy.copy(cut).partial, failed.partial") == (
+        "('Cut', 'echo lo', 'echo lo', 'echo lo', '')"
+    )
+
+
 def test_what_failed_can_be_told_apart_and_looked_at(rig: Rig) -> None:
     """Without using it as text."""
     assert rig.shown("[isinstance(x, Failed) for x in bad]") == "[False, True, False]"
@@ -93,6 +104,7 @@ def test_what_failed_can_be_told_apart_and_looked_at(rig: Rig) -> None:
     assert rig.shown("bad.failed") == "{1: 'SubLMBusy: refused for now'}"
     assert rig.shown("[x for x in bad if not isinstance(x, Failed)]") == "['echo a', 'echo b']"
     assert rig.shown("copy.deepcopy(failed).error, failed is None") == "('SubLMBusy', False)"
+    assert rig.shown("copy.deepcopy(bad).failed") == "{1: 'SubLMBusy: refused for now'}"
     assert "1 of 3 are missing; see .failed and .came" in rig.fails("bad")
 
 

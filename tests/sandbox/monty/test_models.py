@@ -73,6 +73,15 @@ def test_what_failed_can_be_told_apart_and_looked_at(rig: Rig) -> None:
     )  # fmt: skip
 
 
+def test_an_answer_that_was_cut_has_failed_and_what_came_is_beside(rig: Rig) -> None:
+    """As in the Jail, but for the exception, which has words alone here."""
+    assert rig.fails("llm_query('long')") == "RuntimeError: Cut: the answer was cut"
+    assert rig.shown("cut = llm_query_batched(['long'])[0]\ncut.error, cut.partial, failed.partial") == (
+        "('Cut', 'echo lo', '')"
+    )
+    assert rig.fails("'a' + cut") == "RuntimeError: Cut: the answer was cut"
+
+
 def test_a_batch_gives_answers_in_order(rig: Rig) -> None:
     """And is used as the list that it is in the Jail."""
     assert rig.shown("llm_query_batched(['b', 'c'])") == "['echo b', 'echo c']"

@@ -15,13 +15,14 @@ MISSING = object
 
 
 class Failed:
-    """In the place of an answer that did not come: error, message. Used as text, it raises."""
+    """In the place of an answer that did not come: error, message, partial. Used as text, it raises."""
 
     of_rlm_mcp = True
 
-    def __init__(self, error: str, message: str) -> None:
+    def __init__(self, error: str, message: str, partial: str = "") -> None:
         self.error = error
         self.message = message
+        self.partial = partial
 
     def __repr__(self) -> str:
         raise RuntimeError(f"{self.error}: {self.message}")
@@ -287,7 +288,7 @@ def as_schema(schema: Any) -> str:
 
 def as_value(one: "dict[str, Any]") -> Any:
     """What the host says of one prompt."""
-    return Failed(one["error"], one["message"]) if "error" in one else one["value"]
+    return Failed(one["error"], one["message"], one.get("partial", "")) if "error" in one else one["value"]
 
 
 def as_prompt(value: Any) -> str:

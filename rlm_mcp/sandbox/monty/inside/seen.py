@@ -51,7 +51,7 @@ rlm_query_batched(asked)
     Ask many child Runs: questions, or (question, context) pairs; answers in order, or a Failed.""",
     "Failed": """\
 Failed
-    What stands in the place of an answer that did not come; isinstance(x, Failed) tells it.""",
+    What stands in the place of an answer that did not come; isinstance(x, Failed) tells it. .partial: what was cut.""",
     "SubLMFailed": """\
 SubLMFailed
     What llm_query and rlm_query raise: a RuntimeError here.""",
