@@ -296,6 +296,7 @@ _OPENERS = _words(
 )
 _WORD = re.compile(r"[^\W_]+(?:[_.\-/#][^\W_]+)*|#\d+")
 _MAX_RESIDUE = 6
+MAX_QUERY_CHARS = 10_000
 
 
 @cache
@@ -308,8 +309,10 @@ def understand(query: str) -> Question:
     """What ``query`` asks for.
 
     Topic words count only in what reads like a question for them: nothing else is left, or it is opened by a question
-    word and little is left.
+    word and little is left. A very long text is none.
     """
+    if len(query) > MAX_QUERY_CHARS:
+        return Question(words=tuple(content_words(query)))
     folded = query
     for pattern, word in _phrases():
         folded = pattern.sub(f" {word} ", folded)

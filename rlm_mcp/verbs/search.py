@@ -25,12 +25,14 @@ from rlm_mcp.text import estimate_tokens, one_line, snippet
 from rlm_mcp.verbs import typed as sets
 from rlm_mcp.verbs.digest import digest
 from rlm_mcp.verbs.hits import Hit, SearchAnswer, answered
-from rlm_mcp.verbs.query import Question, TypedQuery, content_words, understand
+from rlm_mcp.verbs.query import MAX_QUERY_CHARS, Question, TypedQuery, content_words, understand
 from rlm_mcp.verbs.search_docs import mention, search_docs
 
 MODES = ("auto", "words", "phrase", "regex")
 SCOPES = ("session", "lineage", "project", "all", "docs")
 MIN_TOKENS, MAX_TOKENS = 100, 20_000
+MAX_QUERY_WORDS = 200
+"""Different ones; a phrase or pattern may have more."""
 _PROMPT_TURNS = 5
 _COVERED = 0.6
 _SNIPPET_CHARS = 220
@@ -68,14 +70,14 @@ def search(  # noqa: PLR0913  # the tool's own parameters
         offset: how many lines or hits to pass over (for the next page).
 
     Raises:
-        QueryError: a filter, mode, scope or pattern that cannot be.
+        QueryError: a filter, mode, scope or pattern that cannot be, or a query that is too long.
     """
+    mode, wanted = _mode(mode, query)
     only = _only(kind, turns)
     budget = _budget(store, max_tokens, offset)
     if scope == "docs":
         if kind or turns:
             raise QueryError(f"documents have neither kind ({kind!r}) nor turns ({turns!r}); leave these out")
-        mode, wanted = _mode(mode, query)
         return search_docs(store, session, wanted, mode=mode, budget=budget, offset=offset)
     parts = _scope(store, session, scope)
     asking = _Search(
@@ -88,7 +90,6 @@ def search(  # noqa: PLR0913  # the tool's own parameters
         query=query,
         mentions_docs=scope == "session",
     )
-    mode, wanted = _mode(mode, query)
     if mode in ("regex", "phrase"):
         return asking.places(wanted, fixed=mode == "phrase")
     if only.kind in sets.NOUNS and only.kind not in set(EventKind):
@@ -114,7 +115,7 @@ def _only(kind: str, turns: str) -> index.Only:
         raise QueryError(f"kind {kind!r} is not known; known: {known}")
     if not turns:
         return index.Only(kind=kind)
-    found = re.fullmatch(r"\s*t?(\d{1,9})\s*(?:-\s*t?(\d{1,9})\s*)?", turns)
+    found = re.fullmatch(r"\s*t?(\d{1,9})\s*(?:-\s*t?(\d{1,9})\s*)?", turns, re.ASCII)
     if found is None:
         raise QueryError(f"turns {turns!r} is not a range; write '4' or '3-9'")
     first = int(found[1])
@@ -135,8 +136,14 @@ def _scope(store: Store, session: SessionRow, scope: str) -> list[ScopePart]:
 
 
 def _mode(mode: str, query: str) -> tuple[str, str]:
+    """How to search, and for what: the one place where a query's length is looked at."""
     if mode not in MODES:
         raise QueryError(f"mode {mode!r} is not known; known: {', '.join(MODES)}")
+    if len(query) > MAX_QUERY_CHARS:
+        raise QueryError(
+            f"a query of {len(query):,} characters is too long; the limit is {MAX_QUERY_CHARS:,}: give the words that "
+            "matter, or a part of it"
+        )
     stripped = query.strip()
     if not stripped and mode != "auto":
         raise QueryError("the query is empty; give words, a phrase or a pattern")
@@ -144,6 +151,12 @@ def _mode(mode: str, query: str) -> tuple[str, str]:
         return "phrase", stripped[1:-1]
     if mode == "auto" and len(stripped) > 2 and stripped[0] == stripped[-1] == "/" and "/" not in stripped[1:-1]:
         return "regex", stripped[1:-1]
+    words = 0 if mode in ("regex", "phrase") else len(index.word_set(query))
+    if words > MAX_QUERY_WORDS:
+        raise QueryError(
+            f"a query of {words:,} different words is too long; the limit is {MAX_QUERY_WORDS}: give what matters, "
+            "or a line of it as a phrase (mode=phrase)"
+        )
     return mode, query if mode != "phrase" else stripped.strip('"')
 
 

@@ -86,3 +86,10 @@ def test_no_query_breaks_the_understanding(query: str):
     """Odd input gives an empty or plain Question, quickly."""
     found = understand(query)
     assert isinstance(found.words, tuple)
+
+
+def test_a_very_long_text_is_no_typed_question():
+    """However it begins; it costs no more than finding its words."""
+    found = understand("which commands failed " + "foo.bar " * 200_000)
+    assert found.typed == ()
+    assert found.words == ("commands", "failed", "foo.bar")

@@ -342,6 +342,34 @@ def test_a_filter_that_cannot_be_names_itself_and_the_choices(
         search(store, session, "loader", **more)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("scope", ["session", "docs"])
+@pytest.mark.parametrize(
+    ("query", "modes", "said"),
+    [
+        ("ab " * 3_334, ("auto", "words", "phrase", "regex"), r"10,002 characters .* 10,000"),
+        (" ".join(f"w{number}" for number in range(201)), ("auto", "words"), r"201 different words .* 200"),
+    ],
+)
+def test_a_query_that_is_too_long_names_its_length_and_the_cure(
+    day: tuple[Store, SessionRow], scope: str, query: str, modes: tuple[str, ...], said: str
+):
+    """QueryError, before anything is searched; a little shorter, or as a phrase, it is answered."""
+    store, session = day
+    for mode in modes:
+        with pytest.raises(QueryError, match=said) as raised:
+            search(store, session, query, scope=scope, mode=mode)
+        assert "give" in str(raised.value)
+        assert search(store, session, query[:-3].rsplit(" ", 1)[0], scope=scope, mode=mode).text
+    assert search(store, session, query[:9_000], scope=scope, mode="phrase").total == 0
+
+
+def test_turns_are_numbers_as_refs_have_them(day: tuple[Store, SessionRow]):
+    """No digits of other scripts."""
+    store, session = day
+    with pytest.raises(QueryError, match="not a range"):
+        search(store, session, "loader", turns="\u0663-\u0664")
+
+
 @pytest.mark.parametrize("query", ["", "   ", "\n"])
 def test_an_empty_query_says_what_a_query_may_be(day: tuple[Store, SessionRow], query: str):
     """In every mode."""
