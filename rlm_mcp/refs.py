@@ -32,7 +32,8 @@ _PATTERN = re.compile(
     r"|c(?P<cell>\d{1,12})"
     r"|(?P<whole>s))"
     r"|(?P<run>r[0-9a-f]{8})(?:\.c(?P<step>\d{1,6}))?"
-    r"|d(?P<document>[0-9a-f]{8,64})(?::(?P<from>\d{1,15})-(?P<to>\d{1,15}))?"
+    r"|d(?P<document>[0-9a-f]{8,64})(?::(?P<from>\d{1,15})-(?P<to>\d{1,15}))?",
+    re.ASCII,
 )
 
 

@@ -28,7 +28,7 @@ from rlm_mcp.sublm.metered import Asked
 
 _PARTIAL_ANSWERS = 20
 _PARTIAL_ANSWER_CHARS = 200
-_OWN_CELL = re.compile(r"c(\d{1,6})")
+_OWN_CELL = re.compile(r"c(\d{1,6})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
