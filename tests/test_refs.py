@@ -46,7 +46,8 @@ def test_what_a_model_puts_around_a_ref_is_forgiven(text: str):
     ["", "12", "e", "E12", "e-1", "e12:", "e12:4", "e1:2-", "t", "x3", "log:4", "log", "1f2e3d4.e1", "1F2E3D4C.e1",
      "r1f2e3d4", "r1f2e3d4c.", "r1f2e3d4c:0-4", "1f2e3d4c.r1f2e3d4c",
      "1f2e3d4c.", "e12 e13", "e12:0-400:2", "e" + "9" * 13, "c", "c1:0-4", "d1f2e3d4",
-     "1f2e3d4c.d1f2e3d4c", "d1F2E3D4C", "d" + "0" * 65, "d1f2e3d4c:", "d1f2e3d4c:4", "e\u0663", "e1\u0662:0-1x", "e1:0-\u0664", "t\u0967", "c\uff11", "../e1", "\x00"],
+     "1f2e3d4c.d1f2e3d4c", "d1F2E3D4C", "d" + "0" * 65, "d1f2e3d4c:", "d1f2e3d4c:4",
+     "e\u0663", "e1\u0662:0-1x", "e1:0-\u0664", "t\u0967", "c\uff11", "../e1", "\x00"],
 )  # fmt: skip
 def test_what_is_no_ref_is_named_with_examples_of_refs(text: str):
     """The message shows the value and what Refs look like."""
