@@ -174,6 +174,11 @@ class Runner:
         self.namespace.update(__name__="__main__", __builtins__=builtins, **self.given)
         sys.modules["__main__"] = self.module
 
+    def _give_back(self) -> None:
+        """What a Cell has deleted of what is given is there again."""
+        for name in self.given.keys() - self.namespace.keys() - self._lazy.keys():
+            self.namespace[name] = self.given[name]
+
     def variables(self) -> dict[str, Any]:
         """What Cells have made: neither given nor private."""
         return {
@@ -185,6 +190,7 @@ class Runner:
     def run(self, number: int, code: str, timeout_seconds: float) -> Done:
         """Run a Cell to its end, whatever it is."""
         self.cell = number
+        self._give_back()
         self.output.begin()
         self._final, self._variables = None, ()
         sys.stdout = sys.stderr = self.output
@@ -272,6 +278,7 @@ class Runner:
         return Ending.OK if self._final is None else Ending.FINAL
 
     def _execute(self, code: str, name: str) -> None:
+        code = code.removeprefix("\ufeff")  # of a file that was pasted
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
         tree = ast.parse(code, name)
         last = tree.body[-1] if tree.body and isinstance(tree.body[-1], ast.Expr) else None
@@ -305,8 +312,10 @@ class Runner:
         self._final = str.__str__(value) if isinstance(value, str) else displayed(value)
         raise _Final
 
-    def _final_var(self, name: str) -> NoReturn:
+    def _final_var(self, name: object) -> NoReturn:
         """End the Cell with the value of the variable of that name as the answer."""
+        if not isinstance(name, str) or len(name) > _NAME_CHARS:
+            raise TypeError("FINAL_VAR takes a variable's name, FINAL_VAR('answer'); FINAL(answer) takes its value")
         if name not in self.namespace:
             raise NameError(f"FINAL_VAR: there is no variable {name!r}")
         self.final(self.namespace[name])

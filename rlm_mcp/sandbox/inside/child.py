@@ -17,6 +17,7 @@ from rlm_mcp.sandbox.inside.asking import Host
 from rlm_mcp.sandbox.inside.cell import Output, Runner
 from rlm_mcp.sandbox.inside.lockdown import Bounds, LockdownError, lock_down
 from rlm_mcp.sandbox.inside.seen import Seen
+from rlm_mcp.sandbox.inside.telling import speak_briefly
 
 
 def main(descriptor: int) -> None:
@@ -33,6 +34,7 @@ def main(descriptor: int) -> None:
     except LockdownError as error:
         wire.send(end, wire.Refused(message=str(error)))
         return
+    speak_briefly()
     runner = Runner(Output(descriptors[0], setting_up.output_bytes))
     host = Host(end, runner)
     seen = Seen(host, repo=setting_up.repo)

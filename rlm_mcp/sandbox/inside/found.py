@@ -60,7 +60,19 @@ def _counted(items: list[T], total: int, is_at_least: bool) -> Counted[T]:
     return Counted(items, total, is_at_least=is_at_least)
 
 
-class Match:
+class _Fields:
+    """Fields by name too: ``hit["ref"]`` is ``hit.ref``."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self, name)
+        except (AttributeError, TypeError):
+            raise KeyError(name) from None
+
+
+class Match(_Fields):
     """A place a pattern matched: ref, line (the whole line), found (the match, or its groups), event."""
 
     __slots__ = ("event", "found", "line", "ref")
@@ -75,7 +87,7 @@ class Match:
         return f"{one_line(self.line, 240)}  {self.ref}"
 
 
-class Fact:
+class Fact(_Fields):
     """A typed statement read from the session by a rule, with the Ref of where.
 
     kind, subject, text, status, turn, ref, time, exit_code, seconds, added, removed, note, current
@@ -124,7 +136,7 @@ class Answer:
         return self.text
 
 
-class Hit:
+class Hit(_Fields):
     """One place a search found: ref, kind, turn, text, time."""
 
     def __init__(self, fields: dict[str, Any]) -> None:

@@ -140,6 +140,9 @@ class Document:
     def __len__(self) -> int:
         return len(self.text)
 
+    def __bool__(self) -> bool:
+        return self.length > 0
+
     def __str__(self) -> str:
         return self.text
 
@@ -166,9 +169,10 @@ class Docs(Mapping[str, Any]):
         if self._cell != self._host.runner.cell:
             rows = self._host.ask("documents")
             known = {(document.name, document.sha256): document for document in self._known.values()}
-            self._known = {
-                row["name"]: known.get((row["name"], row["sha256"])) or Document(self._host, row) for row in rows
-            }
+            self._known = {}
+            for row in rows:
+                before = known.get((row["name"], row["sha256"]))
+                self._known[row["name"]] = Document(self._host, row) if before is None else before
             self._cell = self._host.runner.cell
         return self._known
 
@@ -309,7 +313,9 @@ class Seen:
 
     def _help(self, *topics: object) -> None:
         """What something is: help(session), help(repo), help(docs), help(len). Without anything: what there is."""
-        print("\n\n".join(_taught(topic) for topic in topics) if topics else OVERVIEW)  # noqa: T201  # a Cell's output
+        given = {id(value): name for name, value in self._host.runner.given.items()}
+        told = "\n\n".join(_taught(topic, given.get(id(topic), "")) for topic in topics) if topics else OVERVIEW
+        print(told)  # noqa: T201  # a Cell's output
 
     def _final(self, value: object, quotes: Iterable[str] = ()) -> NoReturn:
         """End the Cell with this value as the answer; ``quotes``: texts that prove it, word for word."""
@@ -321,6 +327,12 @@ class Seen:
         self._host.runner.final(value)
 
 
+_SIGNATURE_WORDS = (
+    (r"<object object at 0x[0-9a-f]+>", "..."),
+    (r" -> 'NoReturn'", ""),
+    (r"(?<=[:>] )'([^']*)'", r"\1"),
+)
+"""What a signature says of our own insides, and what it is to say."""
 OVERVIEW = """\
 A Python REPL; variables stay from Cell to Cell, also over compactions and restarts.
   session    the whole past: .turns .events .facts(kind) .search(q) .grep(re) .text, session["t3"], session["e12"]
@@ -336,13 +348,17 @@ help(session), help(repo), help(docs) tell more.
 The standard library is there; no network, processes, threads or writing."""
 
 
-def _taught(topic: object) -> str:
-    """The docstring of what we give; all else by pydoc."""
+def _taught(topic: object, name: str) -> str:
+    """The docstring of what we give, under its name; all else by pydoc."""
     kind = topic if isinstance(topic, type) else type(topic)
     if kind.__module__.startswith("rlm_mcp."):
         return inspect.cleandoc(kind.__doc__ or "")
-    if inspect.ismethod(topic) and type(topic.__self__).__module__.startswith("rlm_mcp."):
-        return f"{topic.__name__.lstrip('_')}{inspect.signature(topic)}\n    {inspect.getdoc(topic)}"
+    if inspect.isroutine(topic) and (name or type(getattr(topic, "__self__", None)).__module__.startswith("rlm_mcp.")):
+        told = str(inspect.signature(topic))
+        for internal, shown in _SIGNATURE_WORDS:
+            told = re.sub(internal, shown, told)
+        doc = (inspect.getdoc(topic) or "").replace("\n", "\n    ")
+        return f"{name or topic.__name__}{told}\n    {doc}"
     return pydoc.render_doc(topic, renderer=pydoc.plaintext)  # type: ignore[attr-defined]  # not in typeshed
 
 

@@ -109,7 +109,7 @@ class Turn:
 
 
 class Part:
-    """A slice of the session: ``text``, ``events``, ``turns``; ``str(part)`` is the text."""
+    """A slice of the session: ``text``, ``events``, ``turns``, ``ref``; ``str(part)`` is the text."""
 
     def __init__(self, events: list[Event]) -> None:
         self.events: list[Event] = Lines(events)
@@ -118,6 +118,11 @@ class Part:
     def text(self) -> str:
         """The texts of its events."""
         return "\n".join(event.text for event in self.events)
+
+    @property
+    def ref(self) -> str:
+        """The Ref of its one event; of several the first and the last, ``e3 e9``; empty without any."""
+        return " ".join(event.ref for event in (self.events[:1] + self.events[1:][-1:]))
 
     @property
     def turns(self) -> list[Turn]:
@@ -151,8 +156,10 @@ class Session:
     session.turns                   list of Turn: number, prompt, events, text, ref
     session.facts("edit")           list of Fact by kind: prompt constraint correction decision plan todo edit read
                                     command test failing_test error question task commit value symbol lookup;
-                                    current=False gives superseded ones too; no kind gives all
-    session.search("words")         as the tool: words, "phrases", /regex/, typed questions; .text, .hits, .total
+                                    current=False gives superseded ones too; no kind gives all. Fact: kind, subject,
+                                    text, status, turn, ref, time, exit_code, seconds, added, removed, current
+    session.search("words")         as the tool: words, "phrases", /regex/, typed questions; .text, .total, .hits: ref,
+                                    kind, turn, text, time
     session.grep(r"pattern")        every match: .ref, .line, .found, .event; kind="result", flags=re.I
     session["e12"], session["t3"]   by Ref; session[3:9] turns 3 to 8; session["t3":"t9"], session["e5":"e40"];
     session["2026-11-22T09:00":]    by time (UTC): all give a Part: .text .events .turns .grep
@@ -201,8 +208,9 @@ class Session:
     def text(self) -> str:
         """All of it as one str."""
         log = self.log
-        if self._text_bytes != log.length:
-            self._text, self._text_bytes = log.text(), log.length
+        if self._text_bytes != log.length:  # it only ever grows, by whole events
+            begun = max(0, self._text_bytes)
+            self._text, self._text_bytes = self._text + log.text(begun), log.length
         return self._text
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 import types
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +25,7 @@ _HINTS: Mapping[type[BaseException], str] = {
     MemoryError: "(The Repl's limit of main storage; work on parts, and del what is no longer needed.)",
     PermissionError: _JAIL_HINT,
     ChildProcessError: _JAIL_HINT,
+    FileNotFoundError: "(Files are those of the repository: repo.read(path), or open(f'{repo.root}/{path}').)",
 }
 
 
@@ -80,6 +83,24 @@ def cut(text: str, most: int) -> str:
     return f"{text[:half]}\n... {len(text) - 2 * half:,} of {len(text):,} characters left out ...\n{text[-half:]}"
 
 
+def speak_briefly() -> None:
+    """Have warnings, and failures that nothing could catch, told in a line each: where ours stands is of no use."""
+    warnings.formatwarning = _warning  # type: ignore[assignment]  # of any line
+    sys.unraisablehook = _unraisable
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, line_number: int, _line: object = None
+) -> str:
+    where = f"{filename}:{line_number}: " if filename.startswith("<cell ") else ""
+    return f"{where}{category.__name__}: {message}\n"
+
+
+def _unraisable(told: sys.UnraisableHookArgs) -> None:
+    if told.exc_value is not None:
+        print(f"Exception ignored in {told.object!r}: {one_line_of(told.exc_value)}")  # noqa: T201  # a Cell's output
+
+
 def explained(error: BaseException) -> str:
     """The traceback without frames that are not a Cell's."""
     try:
@@ -89,7 +110,7 @@ def explained(error: BaseException) -> str:
     _keep_cells(told, depth=0)
     lines = "".join(told.format(chain=True)).rstrip("\n")
     hint = next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), "")
-    if not told.stack and isinstance(error, _SIGNS_OF_BREAKAGE):
+    if not told.stack and isinstance(error, _SIGNS_OF_BREAKAGE) and not _is_of_display(error):
         hint = BROKEN_HINT
     return f"{lines}\n{hint}" if hint else lines
 
@@ -104,6 +125,11 @@ def _keep_cells(told: traceback.TracebackException, depth: int) -> None:
             _keep_cells(further, depth + 1)
         elif further is not None:
             further.stack = traceback.StackSummary()
+
+
+def _is_of_display(error: BaseException) -> bool:
+    """Whether it was raised where a value was to be shown: then the value's ``__repr__`` is at fault."""
+    return any(frame.f_code is displayed.__code__ for frame, _line in traceback.walk_tb(error.__traceback__))
 
 
 def one_line_of(error: BaseException) -> str:

@@ -199,7 +199,28 @@ def test_final_of_a_swallowed_call_and_a_later_error_is_an_error(rig):
 def test_final_var_of_no_variable_names_it(rig):
     """Instead of ending with nothing."""
     assert rig.fails("FINAL_VAR('nothing')") == "NameError: FINAL_VAR: there is no variable 'nothing'"
-    assert rig.fails("FINAL_VAR([])").startswith("TypeError")
+    assert rig.fails("FINAL_VAR([])") == (
+        "TypeError: FINAL_VAR takes a variable's name, FINAL_VAR('answer'); FINAL(answer) takes its value"
+    )
+
+
+def test_warnings_and_failures_that_nothing_catches_are_a_line_each(rig):
+    """Without paths and frames of ours."""
+    assert rig.shown("import warnings\nwarnings.warn('careful')").endswith(":2: UserWarning: careful")
+    told = rig.run("import asyncio\nasync def one(): return 1\nasyncio.run(one())").output
+    assert "RuntimeWarning: coroutine 'one' was never awaited" in told
+    assert "/" not in told.partition("(The Jail has no network")[2]
+
+
+def test_a_value_that_cannot_show_itself_is_at_fault_itself(rig):
+    """Nobody is advised to throw all variables away for it."""
+    rig.run("class A:\n    def __repr__(self): return None")
+    assert rig.fails("A()") == "TypeError: __repr__ returned non-string (type NoneType)"
+
+
+def test_a_byte_order_mark_before_the_code_is_passed_over(rig):
+    """As files have it that were pasted."""
+    assert rig.shown("\ufeff1 + 1") == "2"
 
 
 def test_final_longer_than_the_output_is_an_error_that_says_so():

@@ -151,6 +151,20 @@ def test_a_document_asks_the_host_once_in_a_cell(store, tmp_path):
         assert len(asked) == 1
 
 
+def test_documents_are_found_by_name_without_their_text(store, tmp_path):
+    """In every Cell: only what is looked into is mapped."""
+    session = session_in(store, tmp_path)
+    for number in range(3):
+        loaded_text(store, session, f"{number}.txt", f"text {number}")
+    read = []
+    with seeing(store, session) as rig:
+        document = rig.bindings["document"]
+        rig.bindings = {**rig.bindings, "document": lambda sha256: read.append(sha256) or document(sha256=sha256)}
+        for _cell in range(3):
+            assert rig.shown("docs['1.txt'].text, len(docs), bool(docs['2.txt'])") == "('text 1', 3, True)"
+        assert len(read) == 1
+
+
 def test_a_variable_that_holds_a_document_is_restored_with_the_same_content_or_not_at_all(store, tmp_path):
     """A name may mean another content by then."""
     session = session_in(store, tmp_path)
@@ -212,16 +226,34 @@ def test_help_teaches_what_is_given(seen):
         assert word in seen.shown(f"help({topic})"), topic
 
 
+def test_help_names_functions_as_they_are_called(rig):
+    """With their defaults, without a word of our insides."""
+    told = rig.shown("help(show, FINAL, llm_map, read)")
+    assert re.findall(r"^(\w+\(.*)$", told, re.MULTILINE) == [
+        "show(*values: object, limit: int = 4000) -> None",
+        "FINAL(value: object, quotes: Iterable[str] = ())",
+        (
+            "llm_map(items: Iterable[Any], prompt: str, *, schema: Any = None, fallback: Any = ..., model: str = '', "
+            "system: str = '', max_tokens: int = 2048) -> Mapped"
+        ),
+        "read(ref: str) -> str",
+    ]
+    assert "rlm_mcp" not in told
+
+
 def test_show_cuts_in_the_middle(rig):
     """And says how much."""
     assert rig.shown("show('x' * 100, limit=20)") == f"{'x' * 10}\n... 80 of 100 characters left out ...\n{'x' * 10}"
     assert rig.shown("show(1, 'two', [3])") == "1\ntwo\n[3]"
 
 
-def test_a_name_that_was_taken_is_given_again_by_reset_or_a_new_process():
-    """``del`` and assignment are the Cell's right."""
+def test_a_name_that_was_taken_is_given_again_by_del_reset_or_a_new_process():
+    """Assignment is the Cell's right; what it deletes is there again in the next."""
     with rigged() as rig:
-        rig.run("session = 1; del repo")
-        assert rig.shown("session") == "1"
+        rig.run("session = 1; del repo, read, FINAL")
+        assert rig.shown("session, type(repo).__name__, callable(read), callable(FINAL)") == "(1, 'Repo', True, True)"
+        rig.run("del session")
+        assert rig.shown("type(session).__name__") == "'Session'"
+        rig.run("session = 1")
         rig.run("reset()")
         assert rig.shown("type(session).__name__, type(repo).__name__") == "('Session', 'Repo')"

@@ -181,6 +181,16 @@ def test_slices_by_turn_ref_and_time(recorded):
         assert rig.fails(f"session[{wrong}]").startswith("ValueError"), wrong
 
 
+def test_what_was_found_has_its_fields_by_name_too(recorded):
+    """As models write it: an attribute or a key."""
+    _store, _session, rig = recorded
+    assert rig.shown("hit = session.search('importer').hits[0]; hit['ref'] == hit.ref, session['e1'].ref") == (
+        "(True, 'e1')"
+    )
+    assert rig.shown("session['e1':'e4'].ref, session.facts('prompt')[0]['kind']") == "('e1 e3', 'prompt')"
+    assert rig.fails("session.grep('the')[0]['nothing']") == "KeyError: 'nothing'"
+
+
 def test_turns_have_prompts_and_events(recorded):
     """In order; their texts are those of their events."""
     store, session, rig = recorded
