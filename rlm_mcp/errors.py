@@ -155,10 +155,12 @@ class RunEnded(RlmError):
 class BudgetExceeded(RlmError):
     """A limit is reached; nothing more was sent."""
 
-    def __init__(self, message: str, *, limit: str) -> None:
+    def __init__(self, message: str, *, limit: str, may_pass: bool = False) -> None:
         super().__init__(message)
         self.limit = limit
         """Which: ``calls``, ``tokens``, ``usd``, ``seconds`` or ``depth``."""
+        self.may_pass = may_pass
+        """Only what is reserved for calls under way stands in the way: when they have ended, it may fit."""
 
 
 class ClientError(RlmError):

@@ -37,6 +37,9 @@ class Unnoted:
         """Nothing is sent."""
         return 0
 
+    def unsent(self, _number: int) -> None:
+        """Nor is this."""
+
     def settled(self, _number: int, _ended: CallEnd) -> None:
         """So nothing ends."""
 

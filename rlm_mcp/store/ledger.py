@@ -1,8 +1,9 @@
 """The Ledger: every request to another model, noted before it is sent and after it ended, over all processes.
 
 Caps of a Session and of a day are looked at in the transaction that notes a request, so two processes cannot both take
-the last of them. A request whose process was killed stays ``sent``: what was reserved for it goes on counting against
-the caps, because it may have been charged.
+the last of them. Where only what is reserved for requests under way, of any process, stands in the way, the refusal
+says so. A request whose process was killed stays ``sent``: what was reserved for it goes on counting against the caps,
+because it may have been charged.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from rlm_mcp.costs import Call, CallEnd, CallStatus, Cost, Kept, Spent
 from rlm_mcp.errors import BudgetExceeded
 from rlm_mcp.store.database import Store
+from rlm_mcp.store.runs import is_there
 
 _SPENT = (
     "SELECT coalesce(sum(status != 'cached'), 0) AS calls, coalesce(sum(tokens_in), 0) AS tokens_in, "
@@ -27,6 +30,9 @@ _SPENT = (
     "coalesce(sum(status IN ('abandoned', 'sent')), 0) AS abandoned, "
     "coalesce(sum(usd IS NULL AND tokens_in + tokens_out > 0), 0) AS unpriced FROM call "
 )
+
+_LONGEST_SECONDS = 600.0
+"""A request that was sent before that is not waited for: no request takes so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +57,8 @@ class StoreLedger:
         """Note that a call is about to be sent; its number.
 
         Raises:
-            BudgetExceeded: a cap of the Session or the day forbids it.
+            BudgetExceeded: a cap of the Session or the day forbids it; ``may_pass`` where only what is reserved for
+                requests under way stands in the way.
             StoreError: it cannot be noted, so it must not be sent.
         """
         with self._lock, self._lend() as store, store.writing():
@@ -59,6 +66,14 @@ class StoreLedger:
             self._check(store, call, moment)
             _count(store, call.session, moment, call.most.tokens, call.most.usd or 0.0)
             return _insert(store, call, CallStatus.SENT, moment)
+
+    def unsent(self, number: int) -> None:
+        """It was not sent after all: it is as if it had never been noted."""
+        with self._lock, self._lend() as store, store.writing():
+            row = store.connection.execute(
+                "DELETE FROM call WHERE id = ? RETURNING session_key, time, most_tokens, most_usd", (number,)
+            ).fetchone()
+            _count(store, row["session_key"], row["time"], -row["most_tokens"], -(row["most_usd"] or 0.0))
 
     def settled(self, number: int, ended: CallEnd) -> None:
         """Note how it ended, together with its reply where it brought one."""
@@ -106,24 +121,54 @@ class StoreLedger:
 
     def _check(self, store: Store, call: Call, moment: float) -> None:
         caps = self._caps
-        scopes = [("today", _of_day(moment), caps.day_tokens, caps.day_usd)]
+        scopes = [_Scope("today", "day", _of_day(moment), "", caps.day_tokens, caps.day_usd)]
         if call.session:
-            scopes.append(("this session", of_session(call.session), caps.session_tokens, caps.session_usd))
-        for named, scope, most_tokens, most_usd in scopes:
-            row = store.connection.execute("SELECT tokens, usd FROM cap WHERE scope = ?", (scope,)).fetchone()
+            named = of_session(call.session)
+            session = _Scope("this session", "session", named, call.session, caps.session_tokens, caps.session_usd)
+            scopes.append(session)
+        for scope in scopes:
+            row = store.connection.execute("SELECT tokens, usd FROM cap WHERE scope = ?", (scope.key,)).fetchone()
             tokens, usd = (row["tokens"], row["usd"]) if row is not None else (0, 0.0)
-            if tokens + call.most.tokens > most_tokens:
-                raise BudgetExceeded(
-                    f"the cap of {most_tokens:,} tokens for {named} is reached ({tokens:,} spent or reserved); raise "
-                    "it in config.toml",
-                    limit="tokens",
-                )
-            if usd + (call.most.usd or 0.0) > most_usd:
-                raise BudgetExceeded(
-                    f"the cap of ${most_usd:.2f} for {named} is reached (${usd:.4f} spent or reserved); raise it in "
-                    "config.toml",
-                    limit="usd",
-                )
+            over_tokens = tokens + call.most.tokens - scope.tokens
+            over_usd = usd + (call.most.usd or 0.0) - scope.usd
+            if over_tokens <= 0 and over_usd <= 0:
+                continue
+            passing_tokens, passing_usd = _under_way(store, scope.session, moment)
+            may_pass = over_tokens <= passing_tokens and over_usd <= passing_usd
+            limit = "tokens" if over_tokens > 0 else "usd"
+            most = f"{scope.tokens:,} tokens" if over_tokens > 0 else f"${scope.usd:.2f}"
+            taken = f"{tokens:,}" if over_tokens > 0 else f"${usd:.4f}"
+            raise BudgetExceeded(
+                f"the cap of {most} for {scope.told} is reached ({taken} spent or reserved); raise "
+                f"{scope.setting}_{limit} in config.toml",
+                limit=limit,
+                may_pass=may_pass,
+            )
+
+
+class _Scope(NamedTuple):
+    """What a cap is of."""
+
+    told: str
+    setting: str
+    """The names of its settings begin so."""
+    key: str
+    """In table ``cap``."""
+    session: str
+    """Empty for all."""
+    tokens: int
+    usd: float
+
+
+def _under_way(store: Store, session: str, moment: float) -> tuple[int, float]:
+    """Tokens and dollars reserved for requests that are under way: of processes that live."""
+    rows = store.connection.execute(
+        "SELECT pid, min(time) AS first, sum(most_tokens) AS tokens, sum(coalesce(most_usd, 0.0)) AS usd FROM call "
+        "WHERE status = 'sent' AND time > ? AND (? = '' OR session_key = ?) GROUP BY pid",
+        (moment - _LONGEST_SECONDS, session, session),
+    ).fetchall()
+    alive = [row for row in rows if is_there(row["pid"], row["first"])]
+    return sum(row["tokens"] for row in alive), sum(row["usd"] for row in alive)
 
 
 def of_session(key: str) -> str:

@@ -255,7 +255,7 @@ def _run(row: sqlite3.Row) -> RunRow:
         started=row["started"],
         ended=row["ended"],
         pid=row["pid"],
-        status=LOST if status == RUNNING and not _is_there(row["pid"], row["started"]) else status,
+        status=LOST if status == RUNNING and not is_there(row["pid"], row["started"]) else status,
         answer=row["answer"],
         evidence=tuple(json.loads(row["evidence"])),
         partial=row["partial"],
@@ -263,7 +263,7 @@ def _run(row: sqlite3.Row) -> RunRow:
     )
 
 
-def _is_there(pid: int, started: float) -> bool:
+def is_there(pid: int, started: float) -> bool:
     """Whether the process of that id still runs that ran then; another may have its id by now."""
     try:
         os.kill(pid, 0)

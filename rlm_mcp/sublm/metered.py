@@ -6,6 +6,7 @@ sent stands in the Ledger, however it ended.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import json
@@ -117,6 +118,12 @@ class Metered:
         self._lock = threading.Lock()
         self._flights: dict[str, Future[Asked]] = {}
         self._safety: dict[str, float] = {}
+
+    def taking_out(self, redact: Callable[[str], str]) -> Metered:
+        """The same, which takes other secrets out of what it sends: for one that knows more of the texts."""
+        same = copy.copy(self)
+        same._redact = redact  # noqa: SLF001  # of its own kind
+        return same
 
     def ask(self, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
         """Ask once, whoever else asks the same at the same time.
@@ -285,26 +292,28 @@ class Metered:
         """
         while True:
             budget.reserve(call.most, stop)
-            is_noted = False
+            number = None
             try:
-                number = self._ledger.sent(call)
-                is_noted = self._is_wanted(number, stop)
-                return number
+                number = self._wanted(call, stop)
             except BudgetExceeded as error:
                 if not error.may_pass:
                     raise
             finally:
-                if not is_noted:
+                if number is None:
                     budget.give_back(call.most)
+            if number is not None:
+                return number
             stop.wait(_CAP_PAUSE_SECONDS)
 
-    def _is_wanted(self, number: int, stop: Stop) -> bool:
-        """It is; else the Ledger forgets the call, and it is said why, as by :meth:`Stop.left`."""
+    def _wanted(self, call: Call, stop: Stop) -> int:
+        """Note a call; if nobody waits for it by then, it is forgotten, and raised as by :meth:`Stop.left`."""
+        number = self._ledger.sent(call)
         try:
-            return stop.left(1.0) > 0
+            stop.left(1.0)
         except SubLMError:
             self._ledger.unsent(number)
             raise
+        return number
 
     def _seconds(self, budget: Budget) -> float:
         """How long one request may take."""

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_mcp.costs import Cost, Limits
-from rlm_mcp.errors import BudgetExceeded
+from rlm_mcp.errors import BudgetExceeded, Cancelled, SubLMTimeout
 from rlm_mcp.sublm.budget import Budget
+from rlm_mcp.sublm.lm import Stop
 
 LIMITS = st.builds(
     Limits,
@@ -26,7 +27,9 @@ MOST = st.builds(
     Cost, tokens_in=st.integers(0, 200), tokens_out=st.integers(0, 200), usd=st.none() | st.integers(0, 5).map(float)
 )
 ACTS = st.lists(
-    st.tuples(st.sampled_from(["child", "reserve", "settle", "abandon", "cached"]), st.integers(0, 99), MOST)
+    st.tuples(
+        st.sampled_from(["child", "reserve", "settle", "abandon", "give back", "cached"]), st.integers(0, 99), MOST
+    )
 )
 
 
@@ -68,16 +71,19 @@ def test_sums_agree_and_no_limit_is_passed_in_any_order(limits: Limits, acts: li
     under_way: list[tuple[Node, Cost]] = []
     for act, pick, most in acts:
         node = nodes[pick % len(nodes)]
-        with suppress(BudgetExceeded):
+        with suppress(BudgetExceeded, SubLMTimeout):
             if act == "child":
                 child = Node(budget=node.budget.child(data.draw(LIMITS)), above=node)
                 node.below.append(child)
                 nodes.append(child)
             elif act == "reserve":
-                node.budget.reserve(most)
+                node.budget.reserve(most, Stop(seconds=0.0))
                 under_way.append((node, most))
             elif act == "cached":
                 node.budget.count_cached()
+        if act == "give back" and under_way:
+            node, reserved = under_way.pop(pick % len(under_way))
+            node.budget.give_back(reserved)
         if act in {"settle", "abandon"} and under_way:
             node, reserved = under_way.pop(pick % len(under_way))
             cost = part(reserved, pick) if act == "settle" else Cost(usd=0.0)
@@ -87,10 +93,13 @@ def test_sums_agree_and_no_limit_is_passed_in_any_order(limits: Limits, acts: li
 
 
 @pytest.mark.parametrize("threads", [2, 8])
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(LIMITS, st.lists(st.tuples(st.integers(0, 3), MOST, st.integers(0, 99)), min_size=20, max_size=60))
 def test_no_interleaving_of_threads_passes_a_limit(threads: int, limits: Limits, calls: list):
-    """The spent and the reserved together never lie above a limit, looked at while others work."""
+    """The spent never lies above a limit, looked at while others work and wait; every wait comes to an end.
+
+    What is refused does not fit beside what is spent, and never will.
+    """
     top = Budget(limits)
     tree = [top]
     for above in (0, 0, 1):
@@ -100,14 +109,16 @@ def test_no_interleaving_of_threads_passes_a_limit(threads: int, limits: Limits,
             tree.append(top)
     begin = threading.Barrier(threads)
     settled: list[int] = []
+    refused: list[tuple[Budget, Cost]] = []
 
     def work(mine: list) -> None:
         begin.wait(20)
         for pick, most, share in mine:
             budget = tree[pick]
             try:
-                budget.reserve(most)
+                budget.reserve(most, Stop(seconds=60.0))
             except BudgetExceeded:
+                refused.append((budget, most))
                 continue
             for one in tree:
                 spent, own = one.spent, one.limits
@@ -119,6 +130,40 @@ def test_no_interleaving_of_threads_passes_a_limit(threads: int, limits: Limits,
 
     with ThreadPoolExecutor(threads) as pool:
         for one in [pool.submit(work, calls[number::threads]) for number in range(threads)]:
-            one.result()
+            one.result(120)
     assert top.spent.tokens == sum(settled)
     assert top.spent.calls == len(settled)
+    for budget, most in refused:
+        with pytest.raises(BudgetExceeded):
+            budget.reserve(most, Stop(seconds=0.0))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.integers(0, 99), st.booleans()), min_size=8, max_size=40),
+    st.integers(1, 600),
+)
+def test_who_is_told_to_stop_while_it_waits_leaves_nothing_behind(calls: list, tokens: int):
+    """Some are told before, some while they wait, in any order: all end, and what is left can be spent."""
+    budget = Budget(Limits(tokens=tokens))
+    sent: list[int] = []
+    stops = [Stop(seconds=60.0) for _ in calls]
+
+    def ask(place: int) -> None:
+        size, share, tells = calls[place]
+        if tells:
+            stops[(place + 1) % len(stops)].now()
+        most = Cost(tokens_in=size)
+        try:
+            budget.reserve(most, stops[place])
+        except (BudgetExceeded, Cancelled):
+            return
+        budget.settle(most, part(most, share))
+        sent.append(part(most, share).tokens)
+
+    with ThreadPoolExecutor(8) as pool:
+        for one in [pool.submit(ask, place) for place in range(len(calls))]:
+            one.result(120)
+    spent = budget.spent
+    assert (spent.calls, spent.tokens) == (len(sent), sum(sent))
+    budget.reserve(Cost(tokens_in=tokens - spent.tokens), Stop(seconds=0.0))

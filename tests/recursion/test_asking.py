@@ -140,7 +140,7 @@ def test_a_batch_that_is_cancelled_keeps_what_was_answered(runs_with: Rigs) -> N
     rig = runs_with(script)
     found: Any = _asking(rig, stop=stop).query(prompts=[str(n) for n in range(100)], **_HOW)
     answered = sum("value" in one for one in found["results"])
-    assert 15 <= answered <= 25
+    assert 13 <= answered <= 25
     assert {one["error"] for one in found["results"] if "error" in one} == {"Cancelled"}
     assert found["over"]["error"] == "Cancelled"
     assert len(rig.model.came) <= 25

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -155,3 +157,39 @@ def test_many_threads_and_ledgers_pass_no_cap(stores: Stores):
     with ThreadPoolExecutor(8) as pool:
         tokens = sum(pool.map(work, range(200)))
     assert tokens == sum_of(stores).tokens == 1_000
+
+
+def refusal(ledger: StoreLedger) -> BudgetExceeded:
+    """Of one more call."""
+    with pytest.raises(BudgetExceeded) as raised:
+        ledger.sent(call())
+    return raised.value
+
+
+def test_a_refusal_says_whether_it_is_only_for_calls_under_way(ledger: StoreLedger, stores: Stores):
+    """Those of a living process may cost less than is reserved; what the dead reserved stays so."""
+    numbers = [ledger.sent(call()) for _ in range(3)]
+    assert refusal(ledger).may_pass
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    with stores.lend() as store, store.writing():
+        store.connection.execute("UPDATE call SET pid = ?", (gone.pid,))
+    assert not refusal(ledger).may_pass
+    for number in numbers:
+        ledger.settled(number, ended(cost=MOST))
+    assert not refusal(ledger).may_pass
+
+
+def test_a_refusal_names_the_setting_that_allows_more(ledger: StoreLedger, stores: Stores):
+    """Of the session or the day, of tokens or dollars."""
+    ledger.settled(ledger.sent(call()), ended(cost=Cost(tokens_in=900, usd=0.1)))
+    assert "raise session_tokens in config.toml" in str(refusal(ledger))
+    day = StoreLedger(stores.lend, Caps(session_tokens=10**6, session_usd=9.0, day_tokens=10**6, day_usd=0.2))
+    assert "raise day_usd in config.toml" in str(refusal(day))
+
+
+def test_what_was_not_sent_after_all_leaves_no_trace(ledger: StoreLedger, stores: Stores):
+    """No row, and nothing against the caps."""
+    for _ in range(10):
+        ledger.unsent(ledger.sent(call()))
+    assert sum_of(stores) == Spent()

@@ -316,6 +316,68 @@ def test_tokens_and_dollars_are_never_passed(rig: Make, limits: Limits, width: i
     assert any(isinstance(error, BudgetExceeded) for error in found)
 
 
+@pytest.mark.parametrize("limits", [Limits(tokens=6_000), Limits(usd=0.06)])
+def test_a_batch_comes_as_far_as_the_same_questions_one_after_the_other(rig: Make, limits: Limits):
+    """What is only reserved for those under way ends nothing: the others wait for it."""
+    one = rig(lambda _request: "word", seconds=0.002, limits=limits)
+    found = one.ask_all([f"question {number}" for number in range(60)], 16)
+    assert all(isinstance(asked, Asked) for asked in found)
+    assert one.budget.spent.calls == 60
+
+
+def test_a_batch_that_waits_for_room_ends_at_once_when_it_is_told(rig: Make):
+    """With one request under way, and no call counted that was not sent."""
+
+    def script(request: Request) -> str:
+        one.stop._event.wait(20)
+        return echo(request)
+
+    one = rig(script, limits=Limits(tokens=3_000))
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(one.ask_all, [f"q{number}" for number in range(10_000)], 16)
+        until(lambda: len(one.budget._queue._places) == 15)
+        one.stop.now()
+        found = asking.result(20)
+    assert len(found) == 10_000
+    assert one.budget.spent.calls == len(one.backend.requests) == len(one.rows()) == 1
+
+
+def test_a_cap_of_the_session_that_is_only_reserved_is_waited_for(rig: Make):
+    """Each asks for itself; the Ledger is what they share."""
+    one = rig(echo, seconds=0.002, caps=Caps(session_tokens=3_000, session_usd=9.0, day_tokens=10**9, day_usd=9.0))
+    found = one.ask_all([f"q{number}" for number in range(12)], 6)
+    assert all(isinstance(asked, Asked) for asked in found)
+    assert one.budget.spent.calls == one.spent().calls == 12
+
+
+def test_a_call_that_a_cap_refuses_is_no_call(rig: Make):
+    """Neither in the budget nor in the Ledger: nothing was sent."""
+    one = rig(echo, caps=Caps(session_tokens=10**9, session_usd=9.0, day_tokens=0, day_usd=9.0))
+    with pytest.raises(BudgetExceeded, match=r"raise day_tokens in config\.toml"):
+        one.ask("what?")
+    assert (one.budget.spent, one.spent(), one.backend.requests) == (Spent(), Spent(), [])
+
+
+def test_a_call_that_nobody_waits_for_before_it_is_sent_is_no_call(rig: Make):
+    """Told while the Ledger noted it: that is taken back."""
+    one = rig(echo)
+    lends = iter(range(10))
+
+    @contextmanager
+    def telling() -> Iterator[Store]:
+        if next(lends) == 1:
+            one.stop.now()
+        with one.stores.lend() as store:
+            yield store
+
+    lend: Callable[[], AbstractContextManager[Store]] = telling
+    with pytest.raises(Cancelled):
+        Metered(one.backend, StoreLedger(lend, NO_CAPS)).ask(Request(prompt="q"), one.budget, one.stop, PURPOSE)
+    assert (one.budget.spent, one.spent(), one.backend.requests) == (Spent(), Spent(), [])
+    with one.stores.lend() as store:
+        assert {row["tokens"] for row in store.connection.execute("SELECT tokens FROM cap")} == {0}
+
+
 def test_after_its_seconds_nothing_is_sent(rig: Make):
     """Not one request."""
     one = rig(echo, limits=Limits(seconds=0.0))
