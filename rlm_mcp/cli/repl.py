@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
 import tokenize
 from contextlib import closing
+from pathlib import Path
 
 import click
 
@@ -108,9 +110,8 @@ def _cells(codes: tuple[str, ...], file: str | None) -> list[str] | None:
     if not file and sys.stdin.isatty() and sys.stdout.isatty():
         return None
     try:
-        if file and file != "-":
-            with tokenize.open(file) as opened:
-                return [opened.read()]
-        return [sys.stdin.read()]
+        raw = sys.stdin.buffer.read() if file in (None, "-") else Path(file).read_bytes()
+        encoding, _lines = tokenize.detect_encoding(io.BytesIO(raw).readline)
+        return [io.TextIOWrapper(io.BytesIO(raw), encoding).read()]
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise UsageError(f"{file or '-'!r} cannot be read as Python ({error})") from error

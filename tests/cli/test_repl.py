@@ -61,8 +61,13 @@ def test_a_file_or_a_pipe_is_one_cell(
     script.write_text("def turns():\n    return len(session.turns)\n\nturns(), 'é'\n", encoding="utf-8-sig")
     assert cli("repl", "--transcript", recorded_session, script).out == "(7, 'é')\n"
     for arguments in ((), ("-",)):
-        monkeypatch.setattr(sys, "stdin", io.StringIO("a = 2\na * 21\n"))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfa = 2\r\na * 21\n")))
         assert cli("repl", "--transcript", recorded_session, *arguments).out == "42\n"
+    reading, writing = os.pipe()
+    os.write(writing, b"# coding: latin-1\nlen('\xe9')\n")
+    os.close(writing)
+    assert cli("repl", "--transcript", recorded_session, f"/dev/fd/{reading}").out == "1\n"  # as <(command) gives it
+    os.close(reading)
 
 
 def test_json_is_one_line_a_cell(cli: CommandLine, recorded_session: Path) -> None:
