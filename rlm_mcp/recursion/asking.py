@@ -120,7 +120,7 @@ class Asking:
                 break
             purpose = Purpose(run=self.run, session=self.session, what="repair" if round_number else what)
             asked = [request for _place, request in left]
-            answers = self.metered.ask_all(asked, self.budget, self.stop, purpose, width=self.width)
+            answers = self._asked(asked, purpose)
             self.heard(answers)
             again: list[tuple[int, Request]] = []
             for (place, _request), answer in zip(left, answers, strict=True):
@@ -129,6 +129,15 @@ class Asking:
                     again.append((place, _repair(requests[place], answer.text, complaint)))
             left = again
         return found
+
+    def _asked(self, requests: Sequence[Request], purpose: Purpose) -> Sequence[Answered]:
+        """What came of each; a single one is asked in this thread: threads take longer to make than it to be asked."""
+        if len(requests) != 1:
+            return self.metered.ask_all(requests, self.budget, self.stop, purpose, width=self.width)
+        try:
+            return [self.metered.ask(requests[0], self.budget, self.stop, purpose)]
+        except (BudgetExceeded, SubLMError) as error:
+            return [error]
 
 
 class _Answers:

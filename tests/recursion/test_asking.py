@@ -16,7 +16,7 @@ from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
 from tests.recursion.conftest import Rigs
 from tests.recursion.golden import is_golden
-from tests.recursion.rig import RunRig
+from tests.recursion.rig import RunRig, Watched
 
 _HOW: dict[str, Any] = {"model": "", "system": "", "max_tokens": 100, "schema": ""}
 _LABEL = json.dumps({"type": "object", "properties": {"label": {"enum": ["spam", "ham"]}}, "required": ["label"]})
@@ -144,6 +144,29 @@ def test_a_batch_that_is_cancelled_keeps_what_was_answered(runs_with: Rigs) -> N
     assert {one["error"] for one in found["results"] if "error" in one} == {"Cancelled"}
     assert found["over"]["error"] == "Cancelled"
     assert len(rig.model.came) <= 25
+
+
+def test_a_single_question_is_asked_without_a_thread_and_can_be_cancelled(runs_with: Rigs) -> None:
+    """A thread takes longer to make than our side of a question may; whoever cancels does so from another."""
+    asked_in: list[threading.Thread] = []
+
+    def script(_request: Request) -> str:
+        asked_in.append(threading.current_thread())
+        return "fine"
+
+    rig = runs_with(script)
+    assert _asking(rig).query(prompts=["1"], **_HOW) == {"results": [{"value": "fine"}], "over": None}
+    assert asked_in == [threading.current_thread()]
+    told = Stop()
+
+    class Waiting(Watched):
+        def complete(self, request: Request, stop: Stop) -> Reply:
+            threading.Thread(target=told.now).start()
+            stop.wait(60.0)
+            return super().complete(request, stop)
+
+    found: Any = _asking(runs_with(lambda _request: "late", model=Waiting), stop=told).query(prompts=["2"], **_HOW)
+    assert found["results"][0]["error"] == found["over"]["error"] == "Cancelled"
 
 
 def test_a_batch_whose_time_is_over_keeps_what_was_answered(runs_with: Rigs) -> None:
