@@ -257,7 +257,7 @@ class Asker:
             scope = self._scope(store, session, parts, How())
         engine = self._engine(parts)
 
-        def child(question: str, given: Scope) -> dict[str, JSON]:
+        def child(question: str, given: Scope, _place: int) -> dict[str, JSON]:
             try:
                 budget = asking.budget.child(Limits(depth=asking.budget.limits.depth))
             except BudgetExceeded as error:

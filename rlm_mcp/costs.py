@@ -53,6 +53,8 @@ class Spent:
     """Of these, requests nobody waited for to the end: they may have been charged all the same."""
     unpriced: int = 0
     """Calls of a model without a known price: not in ``usd``."""
+    under_way: int = 0
+    """Of the calls, those that have not ended yet."""
 
     @property
     def tokens(self) -> int:

@@ -25,8 +25,8 @@ _MOST_ASKED = 1_000
 _REF_DIGITS = 16
 """Enough that no two Documents begin alike."""
 
-Child = Callable[[str, Scope], dict[str, JSON]]
-"""Runs a child to its end; its entry for the Cell."""
+Child = Callable[[str, Scope, int], dict[str, JSON]]
+"""Runs a child to its end, which is so-manieth of those that the Cell asks, from 1; its entry for the Cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,7 @@ class Children:
         self._child = child
         self._made: list[list[str]] = []
         self._made_bytes = 0
+        self._asked = 0
 
     def bindings(self) -> Mapping[str, Binding]:
         """Name -> host function."""
@@ -75,8 +76,10 @@ class Children:
         if not isinstance(asked, list) or not 1 <= len(asked) <= _MOST_ASKED:
             raise QueryError(f"asked is {asked!r:.80}; give 1 to {_MOST_ASKED:,} questions")
         rows = [self._row(one) for one in asked]
+        placed = [(*row, place) for place, row in enumerate(rows, start=self._asked + 1)]
+        self._asked += len(rows)
         with ThreadPoolExecutor(min(AT_ONCE, len(rows)), thread_name_prefix="rlm-mcp child") as pool:
-            return list(pool.map(lambda row: self._child(*row), rows))
+            return list(pool.map(lambda row: self._child(*row), placed))
 
     def _row(self, one: Any) -> tuple[str, Scope]:
         if not isinstance(one, dict) or not isinstance(one.get("question"), str):

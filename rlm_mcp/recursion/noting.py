@@ -49,8 +49,27 @@ class Notes:
             runs.begin(store, row)
             return 0 if row.parent else runs.in_vain(store, row)
 
+    def begin_step(self, number: int, said: str, code: str) -> None:
+        """The root said this, and its Cell runs from now on; :meth:`step` takes the place of it."""
+        step = StepRow(
+            run=self.run,
+            number=number,
+            time=time.time(),
+            said=redact(said)[0],
+            code=redact(code)[0],
+            output="",
+            status=runs.RUNNING,
+            seconds=0.0,
+        )
+        with self.lend() as store, store.writing():
+            runs.add_step(store, step)
+
     def step(self, number: int, said: str, *, code: str, told: str, outcome: Outcome | None = None) -> None:
-        """The root said this, and was told that; the whole output is kept where ``told`` has it cut."""
+        """The root said this, and was told that; the whole output is kept where ``told`` has it cut.
+
+        Args:
+            outcome: without secrets already: it may be long.
+        """
         step = StepRow(
             run=self.run,
             number=number,
@@ -61,7 +80,7 @@ class Notes:
             status="no_code" if outcome is None else str(outcome.ending or "ended"),
             seconds=0.0 if outcome is None else outcome.seconds,
         )
-        whole = "" if outcome is None or outcome.output.rstrip("\n") in told else redact(outcome.output)[0]
+        whole = "" if outcome is None or outcome.output.rstrip("\n") in told else outcome.output
         with self.lend() as store, store.writing():
             runs.add_step(store, step, whole)
 

@@ -104,6 +104,8 @@ class Run:
         self.id = new_id()
         self.depth: int = parent.depth + 1 if parent is not None else 0
         """Runs above this one."""
+        self.place = (0, 0)
+        """Number of the parent's step that asked, and which of its questions this is."""
         self.tree: Tree = parent.tree if parent is not None else Tree(root=self.id, budget=budget)
         self.tally: Tally = Tally(parent.tally) if parent is not None else self.tree.tally
         self._engine = engine
@@ -179,6 +181,7 @@ class Run:
                     raise RunEnded("the root model writes no code", status="no_code")
                 continue
             without_code = 0
+            self._notes.begin_step(number, reply.text, code.text)
             outcome = self._run_cell(repl, number, code.text)
             refusal = self._refusal(outcome)
             told = self._told(outcome, number, refusal)
@@ -221,7 +224,9 @@ class Run:
             Cell(number=number, code=code, timeout_seconds=seconds, session=told),
             self._given.of_cell(
                 self._asking(stop, is_last=is_last),
-                lambda question, scope: self._child(question, scope, stop, is_last=is_last),
+                lambda question, scope, place: self._child(
+                    question, scope, stop, place=(number, place), is_last=is_last
+                ),
             ),
             stop=self._limit.insists,
             grace_seconds=_CELL_GRACE_SECONDS,
@@ -276,14 +281,18 @@ class Run:
             return budget_line(top.limits, used, top.seconds_left())
         return shared_line(top.limits, used, top.seconds_left(), self._budget.limits.depth)
 
-    def _child(self, question: str, scope: Scope, stop: Stop, *, is_last: bool) -> dict[str, JSON]:
+    def _child(
+        self, question: str, scope: Scope, stop: Stop, *, place: tuple[int, int], is_last: bool
+    ) -> dict[str, JSON]:
         """Run a child to its end; its entry for the Cell."""
         try:
             if self._limit.error is not None:
                 raise self._limit.error
             budget = self._budget.child(Limits(depth=self._budget.limits.depth))
             with self.tree.slots.at(self.depth + 1, stop):
-                found = Run(self._engine, question, scope, budget=budget, stop=stop, parent=self).to_the_end()
+                child = Run(self._engine, question, scope, budget=budget, stop=stop, parent=self)
+                child.place = place
+                found = child.to_the_end()
                 if found.error is not None:
                     raise found.error
         except StoreError:
@@ -322,6 +331,8 @@ class Run:
             question=redact(self._question)[0],
             scope=self._scope.name,
             way=way,
+            step=self.place[0],
+            place=self.place[1],
             refs=self._scope.refs,
             model=engine.root_model or engine.root.backend.default_model,
             sub_model=engine.sub_model or engine.sub.backend.default_model,

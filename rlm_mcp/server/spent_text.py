@@ -16,4 +16,6 @@ def spent_text(spent: Spent) -> str:
         words.append(f"{spent.cached:,} from the cache")
     if spent.failed:
         words.append(f"{spent.failed:,} failed")
+    if spent.under_way:
+        words.append(f"{spent.under_way:,} under way")
     return ", ".join(words)

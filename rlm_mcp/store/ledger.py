@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -26,10 +26,15 @@ _SPENT = (
     "SELECT coalesce(sum(status != 'cached'), 0) AS calls, coalesce(sum(tokens_in), 0) AS tokens_in, "
     "coalesce(sum(tokens_out), 0) AS tokens_out, coalesce(sum(usd), 0.0) AS usd, "
     "coalesce(sum(status = 'cached'), 0) AS cached, "
-    "coalesce(sum(status IN ('failed', 'abandoned', 'sent')), 0) AS failed, "
-    "coalesce(sum(status IN ('abandoned', 'sent')), 0) AS abandoned, "
-    "coalesce(sum(usd IS NULL AND tokens_in + tokens_out > 0), 0) AS unpriced FROM call "
+    "coalesce(sum(status IN ('failed', 'abandoned')), 0) AS failed, coalesce(sum(status = 'abandoned'), 0) AS "
+    "abandoned, coalesce(sum(usd IS NULL AND tokens_in + tokens_out > 0), 0) AS unpriced, "
+    "coalesce(sum(status = 'sent'), 0) AS under_way FROM call WHERE "
 )
+_BELOW = (
+    "run IN (WITH RECURSIVE below(id) AS (SELECT ? UNION SELECT run.id FROM below JOIN run ON run.parent = below.id) "
+    "SELECT id FROM below)"
+)
+"""A Run and all below it."""
 
 _LONGEST_SECONDS = 600.0
 """A request that was sent before that is not waited for: no request takes so long."""
@@ -190,16 +195,12 @@ def _count(store: Store, session: str, moment: float, tokens: int, usd: float) -
 
 
 def spent(store: Store, *, run: str = "", session: str = "", since: float = 0.0) -> Spent:
-    """What is spent: by a root Run and all below it, by a Session, or by all since then."""
+    """What is spent: by a Run and all below it, by a Session, or by all since then."""
     if run:
-        row = store.connection.execute(
-            _SPENT + "WHERE run IN (SELECT id FROM run WHERE root = ? OR id = ?)", (run, run)
-        ).fetchone()
-    elif session:
-        row = store.connection.execute(_SPENT + "WHERE session_key = ? AND time > ?", (session, since)).fetchone()
-    else:
-        row = store.connection.execute(_SPENT + "WHERE time > ?", (since,)).fetchone()
-    return Spent(**dict(row))
+        return _spent(store, _BELOW, run)
+    if session:
+        return _spent(store, "session_key = ? AND time > ?", session, since)
+    return _spent(store, "time > ?", since)
 
 
 def root_tokens(store: Store, *, session: str = "", since: float = 0.0) -> int:
@@ -214,7 +215,22 @@ def root_tokens(store: Store, *, session: str = "", since: float = 0.0) -> int:
 
 def spent_by(store: Store, run: str) -> Spent:
     """What one Run spent by itself, without the Runs below it."""
-    return Spent(**dict(store.connection.execute(_SPENT + "WHERE run = ?", (run,)).fetchone()))
+    return _spent(store, "run = ?", run)
+
+
+def _spent(store: Store, which: str, *values: str | float) -> Spent:
+    """Of the calls that are so; one whose process was killed before it ended is abandoned."""
+    found = Spent(**dict(store.connection.execute(_SPENT + which, values).fetchone()))
+    if not found.under_way:
+        return found
+    rows = store.connection.execute(
+        f"SELECT pid, max(time) AS time, count(*) AS count FROM call WHERE status = 'sent' AND {which} GROUP BY pid",
+        values,
+    )
+    lost = sum(row["count"] for row in rows.fetchall() if not is_there(row["pid"], row["time"]))
+    return replace(
+        found, under_way=found.under_way - lost, failed=found.failed + lost, abandoned=found.abandoned + lost
+    )
 
 
 def _insert(store: Store, call: Call, status: CallStatus, moment: float) -> int:

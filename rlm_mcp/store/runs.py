@@ -49,6 +49,10 @@ class RunRow:
     started: float
     way: str = "run"
     """How it is answered: by ``search``, ``one call``, ``summary``, or ``run``: a root model that programs."""
+    step: int = 0
+    """Number of the step of its parent that asked it; 0 without."""
+    place: int = 0
+    """Its place among all that this step asked, from 1; 0 without."""
     refs: str = ""
     """Refs of its texts with blanks between, by which it can be asked again; empty where they have none."""
     ended: float | None = None
@@ -74,6 +78,7 @@ class StepRow:
     output: str
     """As the root was told of it: cut."""
     status: str
+    """``running``; how its Cell ended; or ``no_code``, where it has none."""
     seconds: float
 
 
@@ -85,8 +90,9 @@ def new_id() -> str:
 def begin(store: Store, run: RunRow) -> None:
     """Write that it begins; or, where it has begun, that it goes on in another way. Inside ``writing()``."""
     store.connection.execute(
-        "INSERT INTO run (id, parent, root, session_key, depth, question, scope, way, refs, model, sub_model, backend, "
-        "limits, started, pid, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO run (id, parent, root, session_key, depth, question, scope, way, step, place, refs, model, "
+        "sub_model, backend, limits, started, pid, status) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET way = excluded.way",
         (
             run.id,
@@ -97,6 +103,8 @@ def begin(store: Store, run: RunRow) -> None:
             run.question,
             run.scope,
             run.way,
+            run.step,
+            run.place,
             run.refs,
             run.model,
             run.sub_model,
@@ -110,13 +118,13 @@ def begin(store: Store, run: RunRow) -> None:
 
 
 def add_step(store: Store, step: StepRow, whole: str = "") -> None:
-    """Write a step behind the ones there are. Inside ``writing()``.
+    """Write a step behind the ones there are, or in the place of itself. Inside ``writing()``.
 
     Args:
         whole: all of its output, where that was cut.
     """
     store.connection.execute(
-        "INSERT INTO step (run, number, time, said, code, output, whole, status, seconds) "
+        "INSERT OR REPLACE INTO step (run, number, time, said, code, output, whole, status, seconds) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             step.run,
@@ -142,7 +150,8 @@ def end(  # noqa: PLR0913  # how a Run can end
     partial: str,
     error: Mapping[str, str] | None,
 ) -> None:
-    """Write how it ended. Inside ``writing()``."""
+    """Write how it ended; a step that still runs has ended with it. Inside ``writing()``."""
+    store.connection.execute("UPDATE step SET status = 'ended' WHERE run = ? AND status = ?", (run_id, RUNNING))
     store.connection.execute(
         "UPDATE run SET ended = ?, status = ?, answer = ?, evidence = ?, partial = ?, error = ? WHERE id = ?",
         (
@@ -247,6 +256,8 @@ def _run(row: sqlite3.Row) -> RunRow:
         question=row["question"],
         scope=row["scope"],
         way=row["way"],
+        step=row["step"],
+        place=row["place"],
         refs=row["refs"],
         model=row["model"],
         sub_model=row["sub_model"],

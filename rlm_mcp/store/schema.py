@@ -387,6 +387,13 @@ def _m007_settled(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE session ADD COLUMN settled INTEGER NOT NULL DEFAULT 0")
 
 
+def _m008_places(connection: sqlite3.Connection) -> None:
+    """Where in its parent a Run was asked: the step's number, and its place among what that asked; 0: unknown."""
+    connection.execute("ALTER TABLE run ADD COLUMN step INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE run ADD COLUMN place INTEGER NOT NULL DEFAULT 0")
+    connection.execute("CREATE INDEX run_parent ON run(parent)")
+
+
 MIGRATIONS: tuple[tuple[str, Migration], ...] = (
     ("first", _m001_first),
     ("repl", _m002_repl),
@@ -395,6 +402,7 @@ MIGRATIONS: tuple[tuple[str, Migration], ...] = (
     ("ways", _m005_ways),
     ("forks", _m006_forks),
     ("settled", _m007_settled),
+    ("places", _m008_places),
 )
 
 

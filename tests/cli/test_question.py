@@ -339,7 +339,9 @@ def test_a_run_is_shown_as_a_tree(cli: CommandLine, a_tree: str) -> None:
     found = json.loads(cli("run", a_tree, "--json").out)
     (child,) = found["runs"]
     assert (found["answer"], child["answer"], child["depth"], child["parent"]) == ("heard!", "heard", 1, a_tree)
-    assert (found["spent"]["calls"], child["spent"]["calls"]) == (1, 2)
+    assert (found["spent"]["calls"], found["spent_alone"]["calls"], child["spent"]["calls"]) == (3, 1, 2)
+    assert found["spent"] == json.loads(cli("runs", "--json").out)["spent"]
+    assert (child["step"], child["place"]) == (1, 1)
     assert found["steps"][0]["code"] == CHILD
 
 

@@ -77,7 +77,7 @@ class _Asked:
         parent = Parent(session_key="0badcafe", scope=scope, bindings=bindings)
         self.children = Children(parent, self._child)
 
-    def _child(self, question: str, scope: Scope) -> Any:
+    def _child(self, question: str, scope: Scope, _place: int) -> Any:
         self.scopes.append(scope)
         return {"answer": question}
 

@@ -14,7 +14,7 @@ from rlm_mcp.config import Paths, Settings
 from rlm_mcp.costs import Call, CallEnd, CallStatus, Cost, Kept, Spent
 from rlm_mcp.errors import BudgetExceeded
 from rlm_mcp.store import runs
-from rlm_mcp.store.ledger import Caps, StoreLedger, spent
+from rlm_mcp.store.ledger import Caps, StoreLedger, spent, spent_by
 from rlm_mcp.store.runs import RunRow
 from rlm_mcp.wiring import Stores
 
@@ -70,8 +70,8 @@ def test_what_is_spent_is_summed_by_session_and_time(ledger: StoreLedger, stores
 
 
 def test_a_run_is_summed_with_all_below_it(ledger: StoreLedger, stores: Stores):
-    """By the root's id."""
-    for run, parent in (("r1", ""), ("r2", "r1"), ("r3", "")):
+    """At every height of a tree."""
+    for run, parent in (("r1", ""), ("r2", "r1"), ("r4", "r2"), ("r3", "")):
         row = RunRow(
             id=run, parent=parent, root="r1" if parent else run, session_key="s1", depth=bool(parent), question="q",
             scope="s", model="m", sub_model="m", backend="b", limits={}, started=0.0,
@@ -79,17 +79,22 @@ def test_a_run_is_summed_with_all_below_it(ledger: StoreLedger, stores: Stores):
         with stores.lend() as store, store.writing():
             runs.begin(store, row)
         ledger.settled(ledger.sent(call(run=run)), ended())
-    assert sum_of(stores, run="r1").calls == 2
-    assert sum_of(stores, run="r3").calls == 1
+    assert [sum_of(stores, run=run).calls for run in ("r1", "r2", "r4", "r3")] == [3, 2, 1, 1]
+    with stores.lend() as store:
+        assert spent_by(store, "r1").calls == 1
 
 
 def test_a_request_that_never_ended_counts_as_lost_and_stays_reserved(ledger: StoreLedger, stores: Stores):
-    """Its process was killed; it may have been charged."""
+    """Once its process was killed: it may have been charged. Until then it is under way."""
     for _ in range(3):
         ledger.sent(call())
     with pytest.raises(BudgetExceeded):
         ledger.sent(call())
-    assert sum_of(stores) == Spent(calls=3, failed=3, abandoned=3)
+    assert sum_of(stores) == Spent(calls=3, under_way=3)
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    with stores.lend() as store, store.writing() as connection:
+        connection.execute("UPDATE call SET pid = ? WHERE id < 3", (int(gone.stdout),))
+    assert sum_of(stores) == sum_of(stores, session="s1") == Spent(calls=3, failed=2, abandoned=2, under_way=1)
 
 
 def test_what_was_not_needed_leaves_room_and_what_was_abandoned_does_not(ledger: StoreLedger):

@@ -138,6 +138,18 @@ def test_steps_are_read_in_order_and_their_outputs_whole(store: Store) -> None:
             runs.whole_output(store, run, number)
 
 
+def test_a_step_that_runs_is_there_and_ends_with_its_run(store: Store) -> None:
+    """Its end takes the place of its beginning; where none came, the Run's end is one."""
+    _begin(store, _row("r1"))
+    with store.writing():
+        for number in (1, 2):
+            runs.add_step(store, replace(_step("r1", number), output="", status=RUNNING, seconds=0.0))
+        runs.add_step(store, _step("r1", 1))
+    assert [step.status for step in runs.steps(store, "r1")] == ["ok", RUNNING]
+    _end(store, "r1", "cancelled")
+    assert [step.status for step in runs.steps(store, "r1")] == ["ok", "ended"]
+
+
 def test_what_was_asked_in_vain_is_counted(store: Store) -> None:
     """Ends by the root's own doing; not limits, other questions, other sessions or children."""
     ends = ("steps", "no_code", "unread", "calls", "ok")
