@@ -19,13 +19,17 @@ host to the child only, and the child maps it.
 A Cell can write to the socket itself, so a frame may be forged, giant, cut, deep, out of turn or of any shape. Each of
 these raises :class:`WireBroken` at the host; the child is then ended and replaced. A well-formed forgery can claim
 nothing that the Cell could not have computed and returned. Texts from the child are always whole characters: what is
-half a surrogate pair cannot be sent.
+half a surrogate pair cannot be sent. What it says of variables may reach a person or a model: names are identifiers,
+and all else is one line of what can be seen, without characters that draw on a screen or turn a line around.
+
+While JSON is parsed no other thread of the host runs, so a frame holds few values, however long its texts are.
 """
 
 from __future__ import annotations
 
 import array
 import json
+import re
 import reprlib
 import select
 import socket
@@ -38,10 +42,21 @@ from typing import Any
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
-MAX_FROM_CHILD = 8 << 20
+MAX_FROM_CHILD = 4 << 20
 """Bytes of a frame from the child; a longer one breaks the wire."""
 MAX_FROM_HOST = 64 << 20
+_MAX_CALL = 128 << 10
+"""Bytes of a call of any other host function than these."""
+_LONG_CALLS = frozenset({"llm_query", "llm_map", "rlm_query", "give", "quotes"})
+_MAX_VALUES = 200_000
+"""In a frame from the child: lists, objects, and what stands in them."""
+_STRUCTURE = (b"[", b"{", b",")
+_JSON_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_CALLED = re.compile(rb'\{"kind": "Call", "name": "(\w{1,40})", ')
+"""How a call begins, as :func:`framed` writes it."""
 _MAX_NAMES = 10_000
+_MAX_NAME = 100
+"""Characters of a variable's name."""
 _MAX_TEXT = 1_000
 _MAX_DEPTH = 32
 """Of a call's arguments: lists in lists."""
@@ -214,7 +229,7 @@ def framed(message: FromHost | FromChild) -> bytes:
     """The frame of a message.
 
     Raises:
-        FrameTooLong: it does not fit.
+        FrameTooLong: it does not fit, or a child's holds too many values.
         TypeError, ValueError, RecursionError: a value in it is not JSON, or a child's text is no whole characters.
     """
     is_from_child = isinstance(message, FromChild)
@@ -223,7 +238,39 @@ def framed(message: FromHost | FromChild) -> bytes:
     most = MAX_FROM_CHILD if is_from_child else MAX_FROM_HOST
     if len(body) > most:
         raise FrameTooLong(f"{len(body):,} bytes in one call; at most {most:,} fit")
+    if is_from_child:
+        check_values(body)
+    if isinstance(message, Call):
+        check_call(message.name, body)
     return _HEADER.pack(len(body)) + body
+
+
+def check_call(name: str, body: bytes) -> None:
+    """Make sure that a call of the host function of that name is not longer than what it can make use of.
+
+    Raises:
+        FrameTooLong: it is.
+    """
+    if len(body) > _MAX_CALL and name not in _LONG_CALLS:
+        raise FrameTooLong(f"{len(body):,} bytes in one call of {name[:40]!r}; at most {_MAX_CALL:,} fit")
+
+
+def check_values(body: bytes) -> None:
+    """Make sure that JSON holds few enough values to be parsed at once; what stands in texts does not count.
+
+    Raises:
+        FrameTooLong: it does not.
+    """
+    if sum(map(body.count, _STRUCTURE)) <= _MAX_VALUES:
+        return
+    count = at = 0
+    for text in _JSON_TEXT.finditer(body):
+        count += sum(body.count(one, at, text.start()) for one in _STRUCTURE)
+        at = text.end()
+        if count > _MAX_VALUES:
+            break
+    if count + sum(body.count(one, at) for one in _STRUCTURE) > _MAX_VALUES:
+        raise FrameTooLong(f"more than {_MAX_VALUES:,} values in one call; give them in several, or as one text")
 
 
 def send_framed(
@@ -251,19 +298,34 @@ def receive(
 
     Raises:
         TimeoutError: nothing whole came by ``deadline``.
-        WireBroken: it is too long, cut, not JSON or not an object, or the other side is gone.
+        WireBroken: it is too long, cut, not JSON or not an object, a child's holds too many values, or the other side
+            is gone.
     """
     descriptors: list[int] = []
     (length,) = _HEADER.unpack(_exactly(end, _HEADER.size, deadline, descriptors))
     if length > max_bytes:
         raise WireBroken(f"a frame of {length:,} bytes; at most {max_bytes:,} are taken")
+    body = _exactly(end, length, deadline, descriptors)
+    if deadline is not None and length > _MAX_CALL:  # of a child
+        _check_long(body)
     try:
-        found = json.loads(_exactly(end, length, deadline, descriptors))
+        found = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise WireBroken(f"a frame that is not JSON ({error})") from error
     if not isinstance(found, dict):
         raise WireBroken("a frame that is not an object")
     return found, tuple(descriptors)
+
+
+def _check_long(body: bytes) -> None:
+    """Before a long frame of a child is parsed: whether it may be so long. Raises ``WireBroken``."""
+    called = _CALLED.match(body)
+    try:
+        if called is not None:
+            check_call(called[1].decode("ascii", "replace"), body)
+        check_values(body)
+    except FrameTooLong as error:
+        raise WireBroken(f"a frame of {error}") from error
 
 
 def can_receive(end: socket.socket, deadline: float) -> bool:
@@ -335,9 +397,9 @@ def from_child(found: Mapping[str, Any]) -> FromChild:
     fields_of = _Fields(found)
     match found.get("kind"):
         case "Ready":
-            message: FromChild = Ready(layers=fields_of.texts("layers"))
+            message: FromChild = Ready(layers=fields_of.lines("layers"))
         case "Refused":
-            message = Refused(message=fields_of.text("message"))
+            message = Refused(message=fields_of.line("message"))
         case "Call":
             message = Call(name=fields_of.text("name"), arguments=fields_of.mapping("arguments"))
         case "Done":
@@ -353,7 +415,7 @@ def from_child(found: Mapping[str, Any]) -> FromChild:
             message = Saved(
                 variables=fields_of.places("variables"),
                 unsaved=fields_of.pairs("unsaved"),
-                complaint=fields_of.text("complaint"),
+                complaint=fields_of.line("complaint"),
             )
         case "Restored":
             message = Restored(lost=fields_of.pairs("lost"))
@@ -373,8 +435,11 @@ class _Fields:
     def text(self, name: str) -> str:
         return _text(self._found.get(name), name)
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        return tuple(_text(item, name) for item in self._list(name))
+    def line(self, name: str) -> str:
+        return shown(self.text(name))
+
+    def lines(self, name: str) -> tuple[str, ...]:
+        return tuple(shown(_text(item, name)) for item in self._list(name))
 
     def number(self, name: str, *, least: int = 0) -> int:
         return _number(self._found.get(name), name, least)
@@ -396,11 +461,12 @@ class _Fields:
         return Ending(found)
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
-        return tuple((_text(key, name), _text(text, name)) for key, text in self._rows(name, 2))
+        """Names of variables, and what there is to say of each."""
+        return tuple((_name(key, name), shown(_text(text, name))) for key, text in self._rows(name, 2))
 
     def places(self, name: str) -> tuple[tuple[str, int, int], ...]:
         return tuple(
-            (_text(key, name), _number(offset, name, 0), _number(length, name, 0))
+            (_name(key, name), _number(offset, name, 0), _number(length, name, 0))
             for key, offset, length in self._rows(name, 3)
         )
 
@@ -422,6 +488,22 @@ def _text(found: object, name: str) -> str:
     if not isinstance(found, str) or len(found) > _MAX_TEXT or not _is_whole(found):
         raise _wrong(name, found)
     return found
+
+
+def _name(found: object, name: str) -> str:
+    if not isinstance(found, str) or not is_name(found):
+        raise _wrong(name, found)
+    return found
+
+
+def is_name(text: str) -> bool:
+    """Whether a variable may be called so."""
+    return len(text) <= _MAX_NAME and text.isidentifier()
+
+
+def shown(text: str) -> str:
+    """Text of a child as it may be shown: a blank in the place of each character that cannot be seen, or does more."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
 
 
 def _is_whole(text: str) -> bool:

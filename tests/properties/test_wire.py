@@ -14,8 +14,10 @@ from rlm_mcp.sandbox import wire
 from rlm_mcp.sandbox.wire import Ending, WireBroken
 
 _NAMES = st.text(st.characters(codec="utf-8"), max_size=40)
+_VARIABLES = _NAMES.filter(str.isidentifier) | st.sampled_from(("x", "\u00e4", "a1"))
+_LINES = _NAMES.filter(str.isprintable)
 _COUNTS = st.integers(0, (1 << 53) - 1)
-_PAIRS = st.lists(st.tuples(_NAMES, _NAMES), max_size=5).map(tuple)
+_PAIRS = st.lists(st.tuples(_VARIABLES, _LINES), max_size=5).map(tuple)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_NAMES, inner, max_size=4),
@@ -27,8 +29,8 @@ _ANY_JSON = st.recursive(
     max_leaves=20,
 )
 _MESSAGES = st.one_of(
-    st.builds(wire.Ready, layers=st.lists(_NAMES, max_size=5).map(tuple)),
-    st.builds(wire.Refused, message=_NAMES),
+    st.builds(wire.Ready, layers=st.lists(_LINES, max_size=5).map(tuple)),
+    st.builds(wire.Refused, message=_LINES),
     st.builds(wire.Call, name=_NAMES, arguments=st.dictionaries(_NAMES, _JSON, max_size=5)),
     st.builds(
         wire.Done,
@@ -41,9 +43,9 @@ _MESSAGES = st.one_of(
     ),
     st.builds(
         wire.Saved,
-        variables=st.lists(st.tuples(_NAMES, _COUNTS, _COUNTS), max_size=5).map(tuple),
+        variables=st.lists(st.tuples(_VARIABLES, _COUNTS, _COUNTS), max_size=5).map(tuple),
         unsaved=_PAIRS,
-        complaint=_NAMES,
+        complaint=_LINES,
     ),
     st.builds(wire.Restored, lost=_PAIRS),
 )

@@ -43,6 +43,9 @@ def _read(given: tuple[Any, ...]) -> tuple[str, wire.Call, int]:
     if len(text) > wire.MAX_FROM_CHILD:
         raise RlmError(f"{len(text):,} characters in one call; at most {wire.MAX_FROM_CHILD:,} fit")
     try:
+        body = text.encode("utf-8")
+        wire.check_call(str(name), body)
+        wire.check_values(body)
         message = wire.from_child({"kind": "Call", "name": name, "arguments": json.loads(text)})
     except (ValueError, RecursionError, wire.WireBroken) as error:
         raise RlmError(f"no call of a host function: {error}") from error

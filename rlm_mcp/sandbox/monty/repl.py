@@ -29,7 +29,7 @@ from rlm_mcp.sandbox.monty.calls import answered
 from rlm_mcp.sandbox.monty.cell import Frame, explained, showing_value
 from rlm_mcp.sandbox.monty.worker import REPO, Function, Unreadable, Worker, WorkerGone
 from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Outcome
-from rlm_mcp.sandbox.wire import Ending, Restored, Saved
+from rlm_mcp.sandbox.wire import Ending, Restored, Saved, is_name, shown
 
 _BEGIN_SECONDS = 20.0
 _SAVE_SECONDS = 60.0
@@ -326,7 +326,8 @@ class MontyRepl:
         for row in rows:
             if not (isinstance(row, tuple) and len(row) == 2 and all(isinstance(word, str) for word in row)):
                 raise WorkerGone("a Cell took away what this Repl needs")
-            found.append((row[0][:_NAME_CHARS], row[1][:_NAME_CHARS]))
+            if is_name(row[0]):
+                found.append((row[0], shown(row[1][:_NAME_CHARS])))
         return tuple(found)
 
     def _take(self, descriptor: int) -> str:
