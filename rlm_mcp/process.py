@@ -1,15 +1,16 @@
-"""Run a child process: time-out, the whole group killed, output capped."""
+"""Run a child process: time-out, the whole group killed, output capped; where asked for, ended though we are killed."""
 
 from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -33,6 +34,45 @@ class Ended:
 
 
 _COMPLAINT_BYTES = 64 << 10
+_SHELL = Path("/bin/sh")
+_GUARDED = """\
+exec 5<"/dev/fd/$0" 4>&2 3<&0 2>/dev/null
+"$@" <&3 2>&4 3<&- 4>&- 5<&- &
+program=$!
+{ read word; kill -9 $program; } <&5 >/dev/null 3<&- 4>&- 5<&- &
+guard=$!
+wait $program
+code=$?
+[ $code = 137 ] && kill -9 0
+kill -9 $guard
+wait $guard
+exit $code
+"""
+"""A shell that is the program's parent; its other child reads a pipe, and kills the program when our end is closed.
+
+``$0`` is the number of that pipe's end: above 9, it stands in no redirection that every shell has. A program killed is
+followed by all of its group, but reaped before: there may be no init to do that. The shell itself complains nowhere.
+"""
+_CANNOT_RUN = frozenset({126, 127})
+"""A shell's exit code for a program that it cannot start."""
+_OWN_END_SECONDS = 1.0
+"""The shell's, before it is killed too."""
+_STAT = Path("/proc/self/stat")
+_STARTTIME = 22 - 3
+"""Which of its fields behind the name, the third on, says when the process began, in ticks since boot (proc(5))."""
+_START_SECONDS = 5.0
+"""More than a start waits for its turn: older than that, it was another program first, which called exec."""
+
+
+def seconds_since_start(stat: Path = _STAT) -> float:
+    """How long this process runs, its start on a busy machine included; where nobody tells, what it has computed."""
+    computed = time.process_time()
+    try:
+        ticks = int(stat.read_bytes().rpartition(b")")[2].split()[_STARTTIME])
+        runs = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):  # another system
+        return computed
+    return runs if computed < runs < computed + _START_SECONDS else computed
 
 
 def run(  # noqa: PLR0913  # what a child can be given
@@ -45,40 +85,59 @@ def run(  # noqa: PLR0913  # what a child can be given
     standard_input: Path | bytes | None = None,
     told: int | None = None,
     passed: Sequence[int] = (),
+    is_guarded: bool = False,
 ) -> Ended:
     """Run ``command`` in a process group of its own; its standard input is that file or text, or empty.
 
     Args:
         told: a descriptor; as soon as it can be read, the group is killed.
         passed: descriptors that the child has too, of the same numbers.
+        passed: descriptors that the child has too, of the same numbers.
+        is_guarded: it does not outlive this process, even if that is killed.
 
     Raises:
         ProcessError: it cannot be started, or ran longer than ``timeout_seconds`` (its group is killed).
     """
-    try:
-        with _given(standard_input) as given:
-            child = subprocess.Popen(
-                command,
-                stdin=given,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=cwd,
-                env=None if environ is None else dict(environ),
-                start_new_session=True,
-                pass_fds=passed,
-            )
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte or lone surrogate in an argument
-        raise ProcessError(
-            f"{command[0]!r} cannot be started ({error}); is it installed, and are its arguments plain text?"
-        ) from error
-    try:
-        return _collect(child, time.monotonic() + timeout_seconds, max_bytes, told)
-    except (TimeoutError, subprocess.TimeoutExpired) as error:
-        raise ProcessError(
-            f"{command[0]!r} ran longer than {timeout_seconds:g} s and was ended; give it less to do"
-        ) from error
-    finally:
-        _end(child)
+    cannot = f"{command[0]!r} cannot be started (%s); is it installed, and are its arguments plain text?"
+    if is_guarded and shutil.which(command[0]) is None:
+        raise ProcessError(cannot % "there is no such program")
+    with _leashed(command) if is_guarded else nullcontext((command, (), None)) as (whole, more, leash):
+        try:
+            with _given(standard_input) as given:
+                child = subprocess.Popen(
+                    whole,
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=cwd,
+                    env=None if environ is None else dict(environ),
+                    start_new_session=True,
+                    pass_fds=(*passed, *more),
+                )
+        except (OSError, ValueError) as error:  # ValueError: a NUL byte or lone surrogate in an argument
+            raise ProcessError(cannot % error) from error
+        try:
+            ended = _collect(child, time.monotonic() + timeout_seconds, max_bytes, told, leash)
+        except (TimeoutError, subprocess.TimeoutExpired) as error:
+            raise ProcessError(
+                f"{command[0]!r} ran longer than {timeout_seconds:g} s and was ended; give it less to do"
+            ) from error
+        finally:
+            _end(child, leash)
+    if is_guarded and ended.exit_code in _CANNOT_RUN and not ended.output:
+        raise ProcessError(cannot % ended.complaint.decode("utf-8", "replace").strip())
+    return ended
+
+
+@contextmanager
+def _leashed(command: Sequence[str]) -> Iterator[tuple[Sequence[str], Sequence[int], IO[bytes] | None]]:
+    """The command behind a shell, the end of a pipe that goes with it, and the one we keep; itself, where none is."""
+    if not _SHELL.exists():
+        yield command, (), None
+        return
+    theirs, ours = os.pipe()
+    with open(theirs, "rb", buffering=0), open(ours, "wb", buffering=0) as leash:  # noqa: PTH123  # descriptors
+        yield (str(_SHELL), "-c", _GUARDED, str(theirs), *command), (theirs,), leash
 
 
 @contextmanager
@@ -94,7 +153,9 @@ def _given(standard_input: Path | bytes | None) -> Iterator[IO[bytes]]:
             yield file
 
 
-def _collect(child: subprocess.Popen[bytes], deadline: float, max_bytes: int, told: int | None) -> Ended:
+def _collect(
+    child: subprocess.Popen[bytes], deadline: float, max_bytes: int, told: int | None, leash: IO[bytes] | None
+) -> Ended:
     assert child.stdout is not None
     assert child.stderr is not None
     output, complaint = bytearray(), bytearray()
@@ -121,7 +182,7 @@ def _collect(child: subprocess.Popen[bytes], deadline: float, max_bytes: int, to
             is_cut = len(output) > max_bytes
             del complaint[_COMPLAINT_BYTES:]
     if is_cut or is_told:
-        _end(child)
+        _end(child, leash)
     exit_code = child.wait(timeout=max(0.1, deadline - time.monotonic()))
     return Ended(
         exit_code=exit_code,
@@ -132,8 +193,12 @@ def _collect(child: subprocess.Popen[bytes], deadline: float, max_bytes: int, to
     )
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], leash: IO[bytes] | None) -> None:
     """End the child's whole group, unless it was seen to end by itself. Not yet waited for, its id is still its own."""
+    if leash is not None and child.returncode is None:
+        leash.close()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_OWN_END_SECONDS)
     if child.returncode is None:
         try:
             os.killpg(child.pid, signal.SIGKILL)

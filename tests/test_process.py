@@ -4,12 +4,13 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from rlm_mcp.errors import ProcessError
-from rlm_mcp.process import run
+from rlm_mcp.process import run, seconds_since_start
 
 PYTHON = sys.executable
 
@@ -111,3 +112,52 @@ def test_what_cannot_be_started_says_so(command: list[str]):
     """A missing program, a NUL byte or a lone surrogate in an argument: one typed error."""
     with pytest.raises(ProcessError, match="cannot be started"):
         run(command, timeout_seconds=5)
+
+
+def test_a_start_counts_from_the_first_moment_on_the_wall(tmp_path: Path):
+    """Waiting for a processor too; not what ran before an exec; where the system does not tell, what was computed."""
+    stat = tmp_path / "stat"
+
+    def began(seconds_ago: float) -> Path:
+        now = time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else 0.0
+        ticks = int((now - seconds_ago) * os.sysconf("SC_CLK_TCK"))
+        stat.write_text(f"7 (a) name) S {' '.join('0' * 18)} {ticks} 0 0\n")
+        return stat
+
+    computed = time.process_time()
+    told = seconds_since_start(began(computed + 2.0))
+    assert told >= computed + 2.0 if hasattr(time, "CLOCK_BOOTTIME") else told >= computed
+    for unusable in (began(computed + 3_600.0), tmp_path / "missing"):
+        before = time.process_time()
+        assert before <= seconds_since_start(unusable) <= time.process_time()
+    stat.write_text("7 (odd")
+    assert seconds_since_start(stat) >= computed
+    assert seconds_since_start() > 0
+
+
+def test_a_guarded_child_is_run_as_any_other(tmp_path: Path):
+    """Input, output, complaint, exit code, folder; told to end, it ends with all that it started."""
+    script = "cat; pwd; echo no >&2; exit 7"
+    ended = run(["/bin/sh", "-c", script], timeout_seconds=60, is_guarded=True, cwd=tmp_path, standard_input=b"given\n")
+    assert (ended.exit_code, ended.output, ended.complaint) == (7, f"given\n{tmp_path}\n".encode(), b"no\n")
+    told, tell = os.pipe()
+    os.write(tell, b".")
+    try:
+        ended = run(["sleep", "600"], timeout_seconds=60, is_guarded=True, told=told)
+    finally:
+        os.close(told)
+        os.close(tell)
+    assert (ended.is_told, ended.exit_code) == (True, -signal.SIGKILL)
+    with pytest.raises(ProcessError, match=r"ran longer than 0\.2 s"):
+        run(["sleep", "600"], timeout_seconds=0.2, is_guarded=True)
+
+
+@pytest.mark.parametrize("what", ["missing", "no interpreter"])
+def test_a_guarded_child_that_cannot_be_started_says_so(tmp_path: Path, what: str):
+    """Though a shell stands between."""
+    program = tmp_path / "program"
+    if what == "no interpreter":
+        program.write_text("#!/no/such/interpreter\n")
+        program.chmod(0o755)
+    with pytest.raises(ProcessError, match="cannot be started"):
+        run([str(program)], timeout_seconds=60, is_guarded=True)

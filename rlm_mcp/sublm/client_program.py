@@ -4,8 +4,7 @@ The prompt, the texts it quotes and what they may tell a model to do are data of
 tools, hooks and servers, in an empty folder. Whatever of it still comes back to us finds ``RLM_MCP_SUBCALL`` in its
 environment, and does nothing.
 
-It costs its user money while it runs, so it ends with us however we end: a guard, the child of a shell that is the
-program's parent, reads a pipe of which we have the other end, and kills their group when that closes without a word.
+It costs its user money while it runs, so it ends with us however we end.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +30,6 @@ SUBCALL = "RLM_MCP_SUBCALL"
 """Set for every process of ours below a client program."""
 _LONGEST_SECONDS = 3_600.0
 _MOST_BYTES = 32 << 20
-_SHELL = Path("/bin/sh")
-_GUARDED = """\
-{ read word || kill -9 0; } <"/dev/fd/$0" >/dev/null 2>&1 &
-"$@"
-code=$?
-kill -9 $! && wait $! 2>/dev/null
-exit $code
-"""
-"""``$0`` is the number of the pipe's end. The shell stays, for what it started is to be reaped by somebody.
-
-A number above 9 stands in no redirection that every shell has; ``/dev/fd`` is on Linux and macOS.
-"""
-_CANNOT_RUN = frozenset({126, 127})
-"""A shell's exit code for a program that it cannot start."""
 _FOLDER = "rlm-mcp-asked-"
 _LOCK = "lock"
 """In a folder, held as long as its owner lives."""
@@ -72,29 +57,31 @@ class ClientProgram:
             SubLMTimeout, Cancelled: it was ended, with all that it had started.
         """
         seconds = stop.left(_LONGEST_SECONDS)
-        if shutil.which(self.binary) is None:
-            raise self._cannot_start("there is no such program")
+        told, tell = os.pipe()
+        os.set_blocking(tell, False)
         try:
-            with _pipe() as (told, tell), _pipe() as (leash, _held), stop.waking(lambda: _write(tell)):
-                guarded = (str(_SHELL), "-c", _GUARDED, str(leash)) if _SHELL.exists() else ()
+            with stop.waking(lambda: _write(tell)):
                 ended = run(
-                    [*guarded, str(self.binary), *arguments],
+                    [str(self.binary), *arguments],
                     timeout_seconds=seconds,
                     max_bytes=_MOST_BYTES,
                     cwd=self.folder(),
                     environ={**self.environ, **(extra or {})},
                     standard_input=prompt.encode("utf-8", "replace"),
                     told=told,
-                    passed=(leash,),
+                    is_guarded=True,
                 )
         except ProcessError as error:
             if "ran longer" in str(error):
                 raise SubLMTimeout(f"{self.binary.name!r} was ended after {seconds:.0f} s") from error
-            raise self._cannot_start(str(error)) from error
+            raise SubLMUnavailable(
+                f"{str(self.binary)!r} cannot be started ({error}); install it, or set sub_backend"
+            ) from error
+        finally:
+            os.close(told)
+            os.close(tell)
         if ended.is_told:
             raise Cancelled("cancelled")
-        if ended.exit_code in _CANNOT_RUN and not ended.output:
-            raise self._cannot_start(ended.complaint.decode("utf-8", "replace").strip())
         return ended
 
     def folder(self) -> Path:
@@ -125,9 +112,6 @@ class ClientProgram:
                 shutil.rmtree(folder, ignore_errors=True)
             self._owned.close()
 
-    def _cannot_start(self, why: str) -> SubLMUnavailable:
-        return SubLMUnavailable(f"{str(self.binary)!r} cannot be started ({why}); install it, or set sub_backend")
-
 
 def _sweep() -> None:
     """Remove the folders of those who were killed."""
@@ -139,18 +123,6 @@ def _sweep() -> None:
                     shutil.rmtree(left, ignore_errors=True)
         except (Held, StoreError, FileNotFoundError):  # its owner lives, or somebody has removed it by now
             continue
-
-
-@contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    """Its two ends: to read from, and to write to without waiting."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    try:
-        yield reading, writing
-    finally:
-        os.close(reading)
-        os.close(writing)
 
 
 def json_lines(output: bytes) -> list[dict[str, Any]]:
