@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlm_mcp import unlinked
 from rlm_mcp.config import Paths
 from rlm_mcp.errors import DocumentError, StoreDamaged
 from rlm_mcp.store.connection import store_error
@@ -67,6 +68,9 @@ def copy(paths: Paths, source: Path, *, most_bytes: int, told: Told | None = Non
 
     The file is read once, up to the length it has at the beginning.
 
+    Args:
+        source: absolute and resolved: where a link is on the way to it by now, nothing is read.
+
     Raises:
         DocumentError: it is gone, no regular file, not readable, too large, binary, or became shorter meanwhile.
         StoreFull, StoreError: the store cannot be written; nothing of it stays.
@@ -110,7 +114,7 @@ def _opened(source: Path, most_bytes: int) -> Iterator[tuple[int, os.stat_result
     name = repr(str(source))
     try:
         _must_be_regular(source, os.lstat(source))
-        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = unlinked.opened(str(source))
     except FileNotFoundError as error:
         raise DocumentError(f"{name} is not there (any more); look for its name", why="gone") from error
     except (OSError, ValueError) as error:

@@ -105,7 +105,9 @@ def files_scope(store: Store, paths: Sequence[Path]) -> Scope:
     Raises:
         DocumentError: one cannot be read as text.
     """
-    copied = [(path, copying.copy(store.paths, path, most_bytes=_MOST_BYTES)) for path in paths]
+    copied = [
+        (path, copying.copy(store.paths, path.parent.resolve() / path.name, most_bytes=_MOST_BYTES)) for path in paths
+    ]
     with store.writing():
         for _path, one in copied:
             documents.add(store, one)

@@ -79,10 +79,10 @@ def pick(asked: str, name: str, *, cwd: str, store_home: Path) -> Picked:
         raise DocumentError(f"{str(path)!r} is not there; write a path or glob as from {cwd!r}", why="gone") from error
     except (OSError, ValueError) as error:
         raise DocumentError(f"{str(path)!r} cannot be read ({error}); name another", why="not readable") from error
-    _refuse_private(path, home)
+    real = _not_private(path, home)
     if stat.S_ISDIR(found.st_mode):
         return _of_folder(path, name, home)
-    wanted = Wanted(file=Path(os.path.realpath(path)), name=_plain(name or path.name), size=found.st_size)
+    wanted = Wanted(file=real, name=_plain(name or path.name), size=found.st_size)
     return Picked(folder="", wanted=(wanted,), skipped=())
 
 
@@ -99,13 +99,16 @@ def _absolute(asked: str, cwd: str) -> Path:
     return Path(os.path.normpath(Path(cwd) / path))
 
 
-def _refuse_private(path: Path, home: Path) -> None:
-    why = why_private(path, home) or why_private(Path(os.path.realpath(path)), home)
+def _not_private(path: Path, home: Path) -> Path:
+    """The path with its links resolved, where neither way of writing it is a private place."""
+    real = Path(os.path.realpath(path))
+    why = why_private(path, home) or why_private(real, home)
     if why:
         raise DocumentError(
             f"{str(path)!r} is {why} and is not loaded; what is needed of it, the user can put into a file elsewhere",
             why=why,
         )
+    return real
 
 
 def _of_folder(folder: Path, name: str, home: Path) -> Picked:
@@ -137,7 +140,7 @@ def _of_glob(path: Path, name: str, home: Path) -> Picked:
     base, glob = Path(*parts[:first]), "/".join(parts[first:])
     if not base.is_dir():
         raise DocumentError(f"{str(base)!r}, where {str(path)!r} begins, is no folder; mend the path", why="gone")
-    _refuse_private(base, home)
+    _not_private(base, home)
     paths, listing = _listed(base.resolve(), glob)
     if len(parts) == first + 1 and "**" not in glob:
         paths = [each for each in paths if "/" not in each]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rlm_mcp.errors import QueryError
-from rlm_mcp.repo.grep import GrepLimits, grep
+from rlm_mcp.repo import tree
+from rlm_mcp.repo.grep import GREP_LIMITS, GrepLimits, Search, grep
 from tests.repo.made import git, hostile, repository, written
 
 
@@ -113,6 +114,59 @@ def test_many_files_are_searched_in_several_runs(tmp_path: Path):
         (folder / f"{number:04}{'n' * 100}").write_text("needle\n" if number % 3 == 0 else "hay\n")
     answer = grep(top, "needle", limits=GrepLimits(matches=10))
     assert (answer.total, answer.files, answer.is_at_least) == (600, 600, False)
+
+
+@pytest.mark.parametrize("count", [3, 1_100])
+def test_a_folder_that_became_a_link_after_the_listing_is_not_read(tmp_path: Path, count: int):
+    """Neither shown nor counted, with few files and with many; what lies beside it is found."""
+    top, other = tmp_path / "r", tmp_path / "other"
+    for folder in (top / "swapped", other):
+        folder.mkdir(parents=True)
+        for number in range(count):
+            (folder / f"{number}.py").write_text(f"needle {folder.name}\n")
+    (other / "0.py").write_bytes(b"needle\0")
+    written(top, a_py="needle\n")
+    listing = tree.files(top)
+    (top / "swapped").rename(tmp_path / "was")
+    (top / "swapped").symlink_to(other)
+    answer = Search("needle", GREP_LIMITS, ignore_case=False, fixed=False).run(listing)
+    assert [match.path for match in answer.matches] == ["a.py"]
+    assert (answer.total, answer.files, answer.binary) == (1, 1, 0)
+
+
+def test_a_file_that_became_a_link_after_the_listing_is_not_read(tmp_path: Path):
+    """Neither shown nor counted."""
+    top = written(tmp_path / "r", a_py="needle\n", b_py="needle\n")
+    (tmp_path / "secret").write_text("needle\nneedle\n")
+    listing = tree.files(top)
+    (top / "b.py").unlink()
+    (top / "b.py").symlink_to(tmp_path / "secret")
+    answer = Search("needle", GREP_LIMITS, ignore_case=False, fixed=False).run(listing)
+    assert (answer.total, answer.files) == (1, 1)
+
+
+def test_a_giant_file_is_passed_over_and_named(tmp_path: Path):
+    """With few files and with many."""
+    top = written(tmp_path / "r", a="needle\n", big="needle\n" * 100)
+    limits = GrepLimits(file_bytes=500)
+    for files in (0, 1_100):
+        for number in range(files):
+            (top / f"{number}.txt").write_text("hay\n")
+        answer = grep(top, "needle", limits=limits)
+        assert [match.path for match in answer.matches] == ["a"]
+        assert (answer.left_out, answer.files_left_out) == (("big",), 1)
+
+
+def test_a_search_that_nobody_waits_for_is_ended(top: Path):
+    """As soon as the descriptor can be read."""
+    told, tell = os.pipe()
+    try:
+        os.write(tell, b"x")
+        with pytest.raises(QueryError, match="nobody waits"):
+            grep(top, "load", limits=GrepLimits(told=told))
+    finally:
+        os.close(told)
+        os.close(tell)
 
 
 @pytest.mark.parametrize(

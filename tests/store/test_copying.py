@@ -233,3 +233,15 @@ def test_drafts_of_killed_loads_are_removed_after_an_hour(paths: Paths):
     os.utime(old, (time.time() - 4_000, time.time() - 4_000))
     copying.tidy(paths)
     assert list(paths.documents.iterdir()) == [young]
+
+
+def test_a_link_on_the_way_is_not_followed(paths: Paths, tmp_path: Path):
+    """Nor one that came there after the file was looked at."""
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "f").write_text("outside")
+    (tmp_path / "inside" / "way").symlink_to(tmp_path / "outside")
+    with pytest.raises(DocumentError) as raised:
+        copy(paths, tmp_path / "inside" / "way" / "f", most_bytes=MOST)
+    assert raised.value.why == "not readable"
+    assert not list(paths.documents.iterdir())

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rlm_mcp.config import Paths
 from rlm_mcp.errors import DocumentError
+from rlm_mcp.store import copying
 from rlm_mcp.verbs import load_files
 from rlm_mcp.verbs.load_files import Picked, pick
 
@@ -201,3 +203,22 @@ def test_names_can_be_printed_on_one_line(work: Path):
         with pytest.raises(DocumentError, match="no name for a document"):
             picked(work, "a.txt", name)
     assert names(picked(work, "a.txt", "/x/y/")) == ["x/y"]
+
+
+def test_a_folder_that_became_a_link_after_it_was_looked_at_is_not_read(work: Path):
+    """Neither a folder's files nor a single one: what is not looked at may be private."""
+    make(work, "docs/sub/a.md", "docs/b.md")
+    make(work.parent, "outside/a.md", content="outside\n")
+    wanted = [*picked(work, "docs").wanted, *picked(work, "docs/sub/a.md").wanted]
+    (work / "docs" / "sub").rename(work / "docs" / "was")
+    (work / "docs" / "sub").symlink_to(work.parent / "outside")
+    paths = Paths(home=work.parent / "store")
+    paths.documents.mkdir(parents=True)
+    read = []
+    for each in wanted:
+        try:
+            copying.copy(paths, each.file, most_bytes=1_000)
+        except DocumentError:
+            continue
+        read.append(each.name)
+    assert read == ["docs/b.md"]
