@@ -92,7 +92,6 @@ def run(  # noqa: PLR0913  # what a child can be given
     Args:
         told: a descriptor; as soon as it can be read, the group is killed.
         passed: descriptors that the child has too, of the same numbers.
-        passed: descriptors that the child has too, of the same numbers.
         is_guarded: it does not outlive this process, even if that is killed.
 
     Raises:
