@@ -107,6 +107,11 @@ class JailUnavailable(ReplError):
 class ReplGone(ReplError):
     """What ran Cells had to be ended, or died; its variables are gone with it."""
 
+    def __init__(self, message: str, *, variable: str = "") -> None:
+        """``variable``: the one that was being saved or restored then, where that is known."""
+        super().__init__(message)
+        self.variable = variable
+
 
 class ReplBusy(ReplError):
     """Another Cell of the same Session is running."""
@@ -123,16 +128,32 @@ class SubLMUnavailable(SubLMError):
 class SubLMBusy(SubLMError):
     """Refused for now; another try may help."""
 
-    def __init__(self, message: str, *, after_seconds: float | None = None, may_be_charged: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        after_seconds: float | None = None,
+        may_be_charged: bool = False,
+        is_paid: bool = False,
+    ) -> None:
         super().__init__(message)
         self.after_seconds = after_seconds
         """When, where the endpoint says it."""
         self.may_be_charged = may_be_charged
         """It was sent whole, and the answer was lost on its way."""
+        self.is_paid = is_paid
+        """It was answered and charged, and the answer is of no use."""
 
 
 class SubLMRefused(SubLMError):
     """Refused for good; no other try would help."""
+
+    def __init__(self, message: str, *, model: str = "", is_used_up: bool = False) -> None:
+        super().__init__(message)
+        self.model = model
+        """Every request to this model is refused, whatever it asks: key, model or account is wrong. Empty: this one."""
+        self.is_used_up = is_used_up
+        """All tokens of the reply were used up before anything was said."""
 
 
 class SubLMTimeout(SubLMError):

@@ -58,6 +58,8 @@ class Reply:
     """It ran into ``max_tokens``."""
     refusal: str = ""
     """Why there is no text, in the words of the model or its endpoint. A reply without text costs all the same."""
+    instead: str = ""
+    """What came in the place of a text, where there is none and nothing was refused."""
 
 
 class Stop:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from random import SystemRandom
 from typing import Protocol
 
@@ -23,15 +23,18 @@ from rlm_mcp.config import Price
 from rlm_mcp.costs import Call, CallEnd, CallStatus, Cost, Kept
 from rlm_mcp.errors import BudgetExceeded, Cancelled, SubLMBusy, SubLMError, SubLMRefused, SubLMTimeout
 from rlm_mcp.sublm.budget import Budget
-from rlm_mcp.sublm.lm import Reply, Request, Stop, SubLM, Usage
+from rlm_mcp.sublm.lm import Request, Stop, SubLM, Usage
 from rlm_mcp.sublm.prices import cost_of, price_of
 from rlm_mcp.sublm.thinking import without_thinking
+from rlm_mcp.sublm.unanswered import unanswered
 from rlm_mcp.text import clean, estimate_tokens
 
 jitter = SystemRandom().uniform
 _TRIES = 5
 _MOST_LOST = 1
-"""Answers that may have been charged and never came, after which it is asked again."""
+"""Answers that were charged and are of no use, or may have been and never came, after which it is asked again."""
+_MORE_ROOM, _MOST_TOKENS = 4, 64_000
+"""So many times its tokens is a model given that used up all without a word (it thinks within that number), at most."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 20.0
 _LONGEST_WISH_SECONDS = 120.0
 """An endpoint that wants a longer pause is not waited for."""
@@ -40,6 +43,8 @@ _SAFETY = 1.15
 _MOST_SAFETY = 10.0
 _CAP_PAUSE_SECONDS = 0.1
 """Before a cap of session or day is looked at again: calls under way, of any process, may cost less than reserved."""
+_SAY_HOW_LONG = frozenset({"llm_query", "llm_map", "repair"})
+"""What is asked by code that can say how long a reply may be."""
 _KEY_FIELDS = tuple(sorted(field.name for field in fields(Request)))
 """What makes two questions different."""
 
@@ -118,6 +123,8 @@ class Metered:
         self._lock = threading.Lock()
         self._flights: dict[str, Future[Asked]] = {}
         self._safety: dict[str, float] = {}
+        self._room: dict[str, int] = {}
+        """Tokens that helped a model which had used up all it was given."""
 
     def taking_out(self, redact: Callable[[str], str]) -> Metered:
         """The same, which takes other secrets out of what it sends: for one that knows more of the texts."""
@@ -241,9 +248,9 @@ class Metered:
         pause, lost = _FIRST_PAUSE_SECONDS, 0
         for tries_left in range(_TRIES - 1, -1, -1):
             try:
-                return self._sent(key, request, budget, stop, purpose)
+                return self._with_room(key, request, budget, stop, purpose)
             except SubLMBusy as error:
-                lost += error.may_be_charged
+                lost += error.may_be_charged or error.is_paid
                 wanted = error.after_seconds if error.after_seconds is not None else pause * jitter(0.5, 1.0)
                 left = budget.seconds_left()
                 patience = _LONGEST_WISH_SECONDS if left is None else min(_LONGEST_WISH_SECONDS, left)
@@ -252,6 +259,27 @@ class Metered:
                 stop.wait(wanted)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")
+
+    def _with_room(self, key: str, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
+        """As :meth:`_sent`; a model that uses up its tokens before it says anything gets more of them, once."""
+        wider = replace(request, max_tokens=min(_MORE_ROOM * request.max_tokens, _MOST_TOKENS))
+        known = self._room.get(request.model, 0)
+        if known >= request.max_tokens:
+            request = replace(request, max_tokens=min(known, wider.max_tokens))
+        try:
+            return self._sent(key, request, budget, stop, purpose)
+        except SubLMRefused as error:
+            if not error.is_used_up or request.max_tokens >= wider.max_tokens:
+                raise
+            refused = error
+        try:
+            found = self._sent(key, wider, budget, stop, purpose)
+        except BudgetExceeded:
+            raise refused from None  # no limit forbade what was asked
+        except SubLMRefused as error:
+            raise error if error.is_used_up else refused from error
+        self._room[request.model] = wider.max_tokens
+        return found
 
     def _sent(self, key: str, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
         """One request: reserved before, settled after, whatever comes between."""
@@ -265,7 +293,7 @@ class Metered:
             self._learn(request.model, most, reply.usage)
             text, model = without_thinking(clean(reply.text)), clean(reply.model)
             if not text.strip():
-                raise _empty(request, reply)
+                raise unanswered(request, reply, can_say_more=purpose.what in _SAY_HOW_LONG)
             status, kept = CallStatus.OK, Kept(text=text, model=model, cost=cost, is_cut=reply.is_cut)
             return Asked(text=text, model=model, cost=cost, worth=cost, is_cut=reply.is_cut)
         except SubLMTimeout as error:
@@ -292,17 +320,15 @@ class Metered:
         """
         while True:
             budget.reserve(call.most, stop)
-            number = None
             try:
-                number = self._wanted(call, stop)
+                return self._wanted(call, stop)
             except BudgetExceeded as error:
+                budget.give_back(call.most)
                 if not error.may_pass:
                     raise
-            finally:
-                if number is None:
-                    budget.give_back(call.most)
-            if number is not None:
-                return number
+            except BaseException:
+                budget.give_back(call.most)
+                raise
             stop.wait(_CAP_PAUSE_SECONDS)
 
     def _wanted(self, call: Call, stop: Stop) -> int:
@@ -353,17 +379,6 @@ class _Batch:
 
 def _redacted(text: str) -> str:
     return secrets.redact(clean(text))[0]
-
-
-def _empty(request: Request, reply: Reply) -> SubLMError:
-    """What an answer without text is."""
-    if reply.refusal:
-        return SubLMRefused(f"{reply.model!r} refuses to answer: {reply.refusal[:300]!r}; ask otherwise")
-    if reply.is_cut:
-        return SubLMRefused(
-            f"{reply.model!r} used up all {request.max_tokens:,} tokens before it said anything; raise max_tokens"
-        )
-    return SubLMBusy(f"{reply.model!r} answered with nothing")
 
 
 def _landed(flight: Future[Asked], stop: Stop) -> None:

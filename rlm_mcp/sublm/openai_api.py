@@ -138,22 +138,27 @@ class OpenAIEndpoint:
         """
         found = _json(content)
         choice = _first_choice(found)
+        told = found.get("usage") if isinstance(found, dict) else None
+        model = str(found.get("model") or request.model or self._model) if isinstance(found, dict) else ""
         if choice is None:
-            said = _said(content) or repr(content[:_SAID_CHARS])
-            raise SubLMBusy(self._clean(f"{self._shown_url!r} answered without a choice: {said}"))
+            said = self._clean(_said(content) or repr(content[:_SAID_CHARS]))
+            usage, usd = _usage(told, request, "")
+            if usage.is_estimate:  # it does not say that anything was made
+                raise SubLMBusy(f"{self._shown_url!r} answered without a choice: {said}")
+            return Reply(text="", usage=usage, model=model, usd=usd, instead=f"no choice: {said}")
         message = choice["message"]
         text = self._without_key(_text(message.get("content")))
         finish = choice.get("finish_reason")
         refusal = message.get("refusal") or ("content_filter" if finish == "content_filter" else "")
-        assert isinstance(found, dict)
-        usage, usd = _usage(found.get("usage"), request, text)
+        usage, usd = _usage(told, request, text)
         return Reply(
             text=text,
             usage=usage,
-            model=str(found.get("model") or request.model or self._model),
+            model=model,
             usd=usd,
             is_cut=finish == "length",
             refusal=str(refusal),
+            instead="" if text.strip() else self._clean(_instead(message, finish, told)),
         )
 
     def _error(self, request: Request, body: dict[str, Any], answer: Answer) -> SubLMError:
@@ -241,6 +246,21 @@ def _text(content: Any) -> str:
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         return "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else ""
+
+
+def _instead(message: dict[str, Any], finish: Any, told: Any) -> str:
+    """What a message without text holds, in words."""
+    details = told.get("completion_tokens_details") if isinstance(told, dict) else None
+    thought = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    calls = message.get("tool_calls")
+    words = [f"finish_reason {finish!r}"]
+    if isinstance(calls, list) and calls:
+        words.append("a call of a tool, though it has none")
+    if _is_count(thought) and thought:
+        words.append(f"{thought:,} tokens of reasoning")
+    elif message.get("reasoning_content") or message.get("reasoning"):
+        words.append("reasoning alone")
+    return ", ".join(words)
 
 
 def _said(content: bytes) -> str:

@@ -112,6 +112,10 @@ class Answer:
     """The connection is closed after the answer, without saying so (a dead keep-alive connection for the next one)."""
     tokens_out: int = 0
     """Counted for the reply instead of its length."""
+    body: str = ""
+    """The whole body, in place of all that is said here of it."""
+    location: str = ""
+    """Header of a redirection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -401,6 +405,8 @@ def _head(answer: Answer, length: int, *, is_stream: bool) -> bytes:
     ]
     if answer.retry_after:
         lines.append(f"retry-after: {answer.retry_after}")
+    if answer.location:
+        lines.append(f"location: {answer.location}")
     if answer.retry_after_ms:
         lines.append(f"retry-after-ms: {answer.retry_after_ms}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
@@ -408,6 +414,8 @@ def _head(answer: Answer, length: int, *, is_stream: bool) -> bytes:
 
 def _body(seen: Seen, answer: Answer) -> tuple[bytes, int]:
     """The body, and the tokens of the reply in it."""
+    if answer.body:
+        return answer.body.encode(), 0
     if answer.status != 200:
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(answer.status, "api_error")
         error = {"message": answer.message, "code": answer.code or None, "type": kind}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from rlm_mcp.errors import (
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.ledger import Caps, StoreLedger
 from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
-from rlm_mcp.sublm.metered import Asked, Metered
+from rlm_mcp.sublm.metered import Asked, Metered, Purpose
 from rlm_mcp.sublm.scripted import Said, Script
 from tests.sublm.rig import NO_CAPS, PURPOSE, Rig, scripted
 
@@ -273,23 +274,59 @@ def test_a_pause_ends_when_it_is_told(rig: Make):
     assert len(one.backend.requests) == 1
 
 
+def empty(**fields: Any) -> Reply:
+    """A reply without text."""
+    return Reply(text=" \n", usage=Usage(tokens_in=100, tokens_out=50), model="scripted", **fields)
+
+
 @pytest.mark.parametrize(
-    ("reply", "kind", "said"),
+    ("reply", "kind", "said", "tries"),
     [
-        ({"is_cut": True}, SubLMRefused, "raise max_tokens"),
-        ({"refusal": "I cannot"}, SubLMRefused, "I cannot"),
-        ({}, SubLMBusy, "nothing"),
+        (empty(is_cut=True), SubLMRefused, "used up all 8,192 tokens", 2),
+        (empty(refusal="I cannot"), SubLMRefused, "I cannot", 1),
+        (empty(instead="finish_reason 'tool_calls'"), SubLMBusy, "without a text .finish_reason 'tool_calls'.", 2),
     ],
 )
-def test_an_answer_without_text_is_an_error_that_is_paid(rig: Make, reply: dict, kind: type, said: str):
-    """Typed by its reason; the tokens stand in budget and Ledger."""
-    empty = Reply(text=" \n", usage=Usage(tokens_in=100, tokens_out=50), model="scripted", **reply)
-    one = rig([empty, SubLMRefused("no more")])
-    with pytest.raises(SubLMRefused if kind is SubLMBusy else kind, match="no more" if kind is SubLMBusy else said):
+def test_an_answer_without_text_is_an_error_that_is_paid(rig: Make, reply: Reply, kind: type, said: str, tries: int):
+    """Typed by its reason, and asked for at most once more; the tokens stand in budget and Ledger."""
+    one = rig([reply] * 5)
+    with pytest.raises(kind, match=said):
         one.ask("what?")
+    assert len(one.backend.requests) == tries
     assert (one.rows()[0]["status"], one.rows()[0]["tokens_in"], one.rows()[0]["tokens_out"]) == ("failed", 100, 50)
-    assert one.budget.spent.tokens == one.spent().tokens == 150
-    assert one.budget.spent.usd == pytest.approx(0.0006)
+    assert one.budget.spent.tokens == one.spent().tokens == tries * 150
+    assert one.budget.spent.usd == pytest.approx(tries * 0.0006)
+
+
+def test_a_model_that_thinks_up_all_its_tokens_gets_more_of_them(rig: Make):
+    """Once; where that helps, from the beginning from then on. The answer is found again under the first question."""
+    one = rig(lambda request: "thought well" if request.max_tokens >= 400 else empty(is_cut=True))
+    assert one.ask("what?", max_tokens=100).text == "thought well"
+    assert one.ask("and then?", max_tokens=100).text == "thought well"
+    assert one.ask("and now?", max_tokens=500).text == "thought well"
+    assert [request.max_tokens for request in one.backend.requests] == [100, 400, 400, 500]
+    assert one.ask("what?", max_tokens=100).cost == FREE
+
+
+def test_where_there_is_no_room_for_more_tokens_the_first_failure_stands(rig: Make):
+    """It is no limit of the Run that was reached."""
+    one = rig([empty(is_cut=True)], limits=Limits(tokens=600))
+    with pytest.raises(SubLMRefused, match="give it a larger max_tokens"):
+        one.ask("what?", max_tokens=300)
+
+
+def test_where_more_tokens_are_refused_the_first_failure_stands(rig: Make):
+    """That they are too many is nothing that whoever asked has done."""
+    one = rig([empty(is_cut=True), SubLMRefused("at most 300")])
+    with pytest.raises(SubLMRefused, match="used up all 300 tokens"):
+        one.ask("what?", max_tokens=300)
+
+
+def test_who_cannot_say_how_long_a_reply_may_be_is_told_of_another_cure(rig: Make):
+    """The model that leads a Run."""
+    one = rig([empty(is_cut=True)] * 2, purpose=Purpose(run="", session="s1", what="root"))
+    with pytest.raises(SubLMRefused, match="anything; ask a model that thinks less"):
+        one.ask("what?")
 
 
 @pytest.mark.parametrize("width", [1, 4, 16])

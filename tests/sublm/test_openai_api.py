@@ -12,7 +12,7 @@ from time import time
 import pytest
 
 from rlm_mcp.errors import Cancelled, SubLMBusy, SubLMRefused, SubLMUnavailable
-from rlm_mcp.sublm.lm import Reply, Request, Stop
+from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
 from rlm_mcp.sublm.openai_api import OPENAI_URL, OpenAIEndpoint
 from rlm_mcp.sublm.openai_package import PackageSender
 from rlm_mcp.sublm.plain_http import PlainSender
@@ -180,6 +180,31 @@ def test_what_is_no_completion_is_busy(held: Held, fault: Fault):
     with pytest.raises(SubLMBusy, match="without a choice"):
         held.ask(Answer(fault=fault))
     assert held.ask().text == "echo: hello"
+
+
+@pytest.mark.parametrize(
+    ("body", "instead"),
+    [
+        ({"choices": []}, "no choice"),
+        ({"choices": [{"text": "of another kind"}]}, "no choice"),
+        ({"choices": [{"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"}]}, "a tool"),
+        ({"choices": [{"message": {"content": "", "reasoning_content": "hm"}, "finish_reason": "stop"}]}, "reasoning"),
+    ],
+)
+def test_what_holds_no_text_and_was_counted_is_a_reply_that_says_what_came(held: Held, body: dict, instead: str):
+    """So that its tokens are booked."""
+    usage = {"prompt_tokens": 7, "completion_tokens": 9}
+    reply = held.ask(Answer(body=json.dumps({**body, "usage": usage})))
+    assert (reply.text, reply.usage) == ("", Usage(tokens_in=7, tokens_out=9))
+    assert instead in reply.instead
+
+
+def test_tokens_of_reasoning_are_named(held: Held):
+    """As the endpoint counts them."""
+    details = {"completion_tokens_details": {"reasoning_tokens": 2048}}
+    usage = {"prompt_tokens": 7, "completion_tokens": 2048, **details}
+    reply = held.ask(Answer(text="-", finish="length", usage=usage))
+    assert (reply.is_cut, reply.instead) == (True, "finish_reason 'length', 2,048 tokens of reasoning")
 
 
 @pytest.mark.parametrize(
