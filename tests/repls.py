@@ -30,8 +30,9 @@ NOBODY: Mapping[str, Any] = {
 """A Session in which nothing has happened yet, as a Cell is told of it."""
 
 BUSY = {"error": "SubLMBusy", "message": "refused for now"}
-CUT = {"error": "Cut", "message": "the answer was cut", "partial": "echo lo"}
 """What a host function says of a prompt that a sub-LM refused."""
+CUT = {"error": "Cut", "message": "the answer was cut", "partial": "echo lo"}
+"""And of one whose answer was cut."""
 
 
 class AskedHost:

@@ -25,7 +25,7 @@ from rlm_mcp.recursion.reply import code_of
 from rlm_mcp.recursion.run_repl import RunRepl
 from rlm_mcp.recursion.scope import Scope, Source
 from rlm_mcp.redact import redact
-from rlm_mcp.sandbox.repl import Binding, Cell, Outcome, Repl
+from rlm_mcp.sandbox.repl import ENDING_OR_ASKING, Binding, Cell, Outcome, Repl
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.runs import RunRow, new_id
@@ -271,6 +271,9 @@ class Run:
             words.append(f"({outcome.lost_bytes:,} bytes more were printed and not kept)")
         if outcome.ending is None:
             words.append(f"(the REPL was ended: {outcome.why}; its variables are gone)")
+        taken = sorted({name for name, _what in outcome.variables} & ENDING_OR_ASKING)
+        if taken:
+            words.append(f"({', '.join(taken)}: ours again from here on; name yours otherwise)")
         told = "\n".join(word for word in (*words, refusal) if word)
         return told or ("" if outcome.final is not None else "(no output)")
 

@@ -20,6 +20,11 @@ from rlm_mcp.sandbox.wire import JSON, Ending, Restored, Saved
 GRACE_SECONDS = 0.5
 """How long a Cell may take to stop in order, once told to."""
 
+ENDING_OR_ASKING = frozenset(
+    {"FINAL", "FINAL_VAR", "llm_query", "llm_query_batched", "llm_map", "rlm_query", "rlm_query_batched"}
+)
+"""Given names that end a Run or ask for it: each Cell of a Run has them, whatever one before made of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handed:

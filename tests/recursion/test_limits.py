@@ -194,6 +194,22 @@ def test_an_answer_that_is_none_is_sent_back(runs_with: Rigs, answer: str) -> No
     assert "FINAL refused" in rig.model.of("root")[1].prompt
 
 
+def test_none_is_no_answer(runs_with: Rigs) -> None:
+    """What a function that printed gives back; False and an empty list may be one."""
+    rig = runs_with(steps(block("context[:1]\nFINAL(print('x'))"), block("FINAL([])")))
+    assert rig.ask("?", "hello").answer.answer == "[]"
+    assert "FINAL(None) is no answer" in rig.model.of("root")[1].prompt
+
+
+def test_a_root_that_takes_the_name_of_final_still_ends(runs_with: Rigs) -> None:
+    """It is told, and has ours again in the next Cell; so with what asks."""
+    taking = "context[:1]\ndef FINAL(x): return 'mine'\nllm_query = 5\nFINAL(3)"
+    rig = runs_with(by_model(root=steps(block(taking), block("FINAL(llm_query('a'))")), sub=lambda _request: "asked"))
+    came = rig.ask("?", "hello")
+    assert (came.answer.answer, len(came.steps)) == ("asked", 2)
+    assert "(FINAL, llm_query: ours again from here on; name yours otherwise)" in came.steps[0].output
+
+
 def test_who_looks_after_being_told_so_answers(runs_with: Rigs) -> None:
     """A FINAL that was refused costs a step, nothing more."""
     rig = runs_with(steps(block("FINAL('42')"), block("FINAL(context.count('user1:'))")))

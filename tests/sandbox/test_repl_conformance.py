@@ -12,7 +12,7 @@ import pytest
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import QueryError, ReplGone
 from rlm_mcp.sandbox.mounts import Mapped
-from rlm_mcp.sandbox.repl import Binding, Handed, Repl
+from rlm_mcp.sandbox.repl import ENDING_OR_ASKING, Binding, Handed, Repl
 from rlm_mcp.sandbox.wire import Ending
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
@@ -164,6 +164,17 @@ def test_a_cell_may_take_a_given_name(rig):
     """Then it is a variable like any other."""
     assert dict(rig.run("session = 5").variables) == {"session": "int, 5"}
     assert rig.shown("session") == "5"
+
+
+def test_in_a_run_each_cell_has_what_ends_it_and_what_asks(rig):
+    """Whatever a Cell before has made of those names, which is told as a variable of its own."""
+    rig.session = {**rig.session, "context": None}
+    code = "\n".join(f"{name} = 5" for name in sorted(ENDING_OR_ASKING))
+    assert {name for name, _what in rig.run(code).variables} == ENDING_OR_ASKING
+    assert rig.run("x = 1").variables == (("x", "int, 1"),)
+    assert "no host function" in rig.fails("llm_query('a')")
+    assert rig.run("FINAL_VAR('x')").final == "1"
+    assert "FINAL(None) is no answer" in rig.fails("FINAL(None)")
 
 
 def test_names_of_cells_cannot_break_what_is_given(rig):

@@ -309,6 +309,8 @@ class Runner:
 
     def final(self, value: object) -> NoReturn:
         """End the Cell with this value as the answer."""
+        if value is None:
+            raise TypeError("FINAL(None) is no answer; give a text or a value")
         self._final = str.__str__(value) if isinstance(value, str) else displayed(value)
         raise _Final
 

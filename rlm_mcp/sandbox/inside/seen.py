@@ -224,7 +224,11 @@ class Seen:
         self._docs = Docs(host)
 
     def at(self, known: Mapping[str, Any]) -> bool:
-        """The session as it is now; whether it has changed."""
+        """The session as it is now; whether it has changed. In a Run, all that ends it or asks is given anew."""
+        if "context" in known:
+            runner = self._host.runner
+            asking = [name for name in runner.given if name.startswith(("FINAL", "llm_", "rlm_"))]
+            runner.namespace.update({name: runner.given[name] for name in asking})
         if self._session is None:
             self._session = Session(self._host, known)
             self._host.runner.grant("session", self._session)

@@ -56,12 +56,15 @@ def _rlm_of_name(_rlm_name): return eval(_rlm_name)
 _rlm = _rlm_space["Given"](_rlm_call, _rlm_end, _rlm_of_name)
 session, repo, docs, context = _rlm.session, _rlm.repo, _rlm.docs, _rlm.names["context"]
 read, show, help = _rlm.names["read"], _rlm.names["show"], _rlm.names["help"]
-FINAL, FINAL_VAR, reset = _rlm.names["FINAL"], _rlm.names["FINAL_VAR"], _rlm.names["reset"]
-llm_query, llm_map = _rlm.names["llm_query"], _rlm.names["llm_map"]
-llm_query_batched, rlm_query_batched = _rlm.names["llm_query_batched"], _rlm.names["rlm_query_batched"]
-rlm_query, Failed, SubLMFailed = _rlm.names["rlm_query"], _rlm.names["Failed"], _rlm.names["SubLMFailed"]
+reset, Failed, SubLMFailed = _rlm.names["reset"], _rlm.names["Failed"], _rlm.names["SubLMFailed"]
 print, len = _rlm.names["print"], _rlm.names["len"]
 """
+_ENDING_AND_ASKING = """\
+FINAL, FINAL_VAR, rlm_query = _rlm.names["FINAL"], _rlm.names["FINAL_VAR"], _rlm.names["rlm_query"]
+llm_query, llm_map = _rlm.names["llm_query"], _rlm.names["llm_map"]
+llm_query_batched, rlm_query_batched = _rlm.names["llm_query_batched"], _rlm.names["rlm_query_batched"]
+"""
+"""Given anew at each Cell of a Run."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -221,7 +224,7 @@ class MontyRepl:
     def _begin(self, turn: _Turn) -> None:
         """Make all that Cells see."""
         self._cells, self._named = {}, set()
-        self._feed(turn, _BEGIN, {"_rlm_source": _source()})
+        self._feed(turn, _BEGIN + _ENDING_AND_ASKING, {"_rlm_source": _source()})
 
     def _ran(self, turn: _Turn, cell: Cell) -> tuple[Ending, str, tuple[tuple[str, str], ...]]:
         """How the Cell ended, the Repl's own word on it, and the variables there are."""
@@ -257,6 +260,8 @@ class MontyRepl:
             "output_bytes": self._output_bytes,
         }
         self._feed(turn, "_rlm.at(_rlm_now)", {"_rlm_now": now})
+        if "context" in cell.session:
+            self._feed(turn, _ENDING_AND_ASKING)
         if "context" in self._named:
             self._feed(turn, "context = _rlm.scope(locals().get('context'))")
         self._feed(turn, "_rlm_here()")

@@ -165,7 +165,8 @@ def test_a_keyboard_interrupt_of_the_cell_itself_is_an_interruption(rig):
     [
         ("FINAL('done')", "", "done"),
         ("FINAL({'a': 1})", "", "{'a': 1}"),
-        ("FINAL(None)", "", "None"),
+        ("FINAL(False)", "", "False"),
+        ("FINAL([])", "", "[]"),
         ("FINAL('')", "", ""),
         ("FINAL('two\\nlines')", "", "two\nlines"),
         ("x = [1]; FINAL_VAR('x')", "", "[1]"),
@@ -198,6 +199,7 @@ def test_final_of_a_swallowed_call_and_a_later_error_is_an_error(rig):
 
 def test_final_var_of_no_variable_names_it(rig):
     """Instead of ending with nothing."""
+    assert rig.fails("FINAL(None)") == "TypeError: FINAL(None) is no answer; give a text or a value"
     assert rig.fails("FINAL_VAR('nothing')") == "NameError: FINAL_VAR: there is no variable 'nothing'"
     assert rig.fails("FINAL_VAR([])") == (
         "TypeError: FINAL_VAR takes a variable's name, FINAL_VAR('answer'); FINAL(answer) takes its value"

@@ -201,6 +201,8 @@ class Given:
 
     def final(self, value: Any, quotes: Any = ()) -> None:
         """End the Cell with this value as the answer; quotes: texts that prove it, word for word."""
+        if value is None:
+            raise TypeError("FINAL(None) is no answer; give a text or a value")
         proofs = [str(quote) for quote in quotes]
         if proofs:
             self._host.ask("quotes", {"quotes": proofs})
