@@ -17,13 +17,13 @@ from rlm_mcp.costs import Limits
 from rlm_mcp.errors import BudgetExceeded, SubLMUnavailable, UsageError
 from rlm_mcp.recursion.asking import Asking, failed
 from rlm_mcp.recursion.children import Children, Parent
+from rlm_mcp.recursion.known import Known
 from rlm_mcp.recursion.replay import Unnoted, recorded
 from rlm_mcp.recursion.run import Engine, Run, entry
 from rlm_mcp.recursion.scope import Scope
-from rlm_mcp.redact import redact
 from rlm_mcp.sandbox.repl import Binding, Handed
 from rlm_mcp.sandbox.wire import JSON
-from rlm_mcp.store import sessions
+from rlm_mcp.store import documents, sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.ledger import Caps, StoreLedger
 from rlm_mcp.store.runs import new_id
@@ -69,6 +69,8 @@ _NO_SESSION: Mapping[str, Any] = {
     "earlier": [],
 }
 """What ``session`` is told where a question is about files alone."""
+_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+"""Of the environment: what backends send, and nobody else is to see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ class Asker:
         self._stores = stores
         self._lent = lent
         self._environ = dict(os.environ if environ is None else environ)
+        self._keys = tuple(self._environ.get(name, "") for name in _KEYS)
         self._lock = threading.Lock()
         self._metered: Metered | None = None
         self.jobs = Jobs()
@@ -143,7 +146,7 @@ class Asker:
         backend.warm()
         parts = sessions.continued(store, session) if session is not None else []
         scope = self._scope(store, session, parts, how)
-        engine = self._engine(parts, how.model, how.sub_model)
+        engine = self._engine(parts, how.model, how.sub_model, scope=scope)
         run = Run(engine, question, scope, budget=budget, stop=stop)
 
         def work() -> AskAnswer:
@@ -180,7 +183,7 @@ class Asker:
         parts = sessions.continued(store, session) if session is not None else []
         scope = scope_again(store, session, row)
         metered = self._behind(recorded(store, row.id), Unnoted)
-        return replay(store, session, row, scope, self._engine(parts, row.model, row.sub_model, metered))
+        return replay(store, session, row, scope, self._engine(parts, row.model, row.sub_model, metered, scope=scope))
 
     def act(self, job_id: str, action: str) -> JobState:
         """What became of a job; see :meth:`rlm_mcp.verbs.jobs.Jobs.act`."""
@@ -224,7 +227,7 @@ class Asker:
             day_usd=settings.day_usd,
         )
         ledger = noting(StoreLedger(self._stores.lend, caps))
-        return Metered(backend, ledger, prices=settings.prices, redact=lambda text: redact(text)[0])
+        return Metered(backend, ledger, prices=settings.prices, redact=Known(keys=self._keys).redact)
 
     def close(self) -> None:
         """Tell all jobs to stop; give back what the backend holds."""
@@ -240,8 +243,12 @@ class Asker:
             SubLMUnavailable: there is nobody.
         """
         settings = self._stores.settings
+        with self._stores.lend() as store:
+            session = sessions.by_key(store, session_key)
+            known = self._known(store, session)
+        known.ready(stop)
         return Asking(
-            metered=self.metered(),
+            metered=self.metered().taking_out(known.redact),
             budget=Budget(replace(self.limits(How()), seconds=None)),
             stop=stop,
             run="",
@@ -290,20 +297,27 @@ class Asker:
         return documents_scope(store, session) if how.scope == "docs" else refs_scope(store, session, how.scope.split())
 
     def _engine(
-        self, parts: Sequence[ScopePart], model: str = "", sub_model: str = "", metered: Metered | None = None
+        self,
+        parts: Sequence[ScopePart],
+        model: str = "",
+        sub_model: str = "",
+        metered: Metered | None = None,
+        *,
+        scope: Scope | None = None,
     ) -> Engine:
         """What Runs over the Session work with; what is empty is left to the settings."""
         settings, paths = self._stores.settings, self._stores.paths
-        metered = metered or self.metered()
         session = parts[0].session if parts else None
         repo, why_not = repo_of(session, paths) if session is not None else (None, "no session, so no repository")
         with self._stores.lend() as store:
             told = known(store, parts) if parts else dict(_NO_SESSION)
             found = bindings(store, parts, repo=repo, repo_missing=why_not) if parts else {}
+            secrets = self._known(store, session, scope)
         data = {
             name: _lent(self._stores.lend, partial(bindings, repo=repo, repo_missing=why_not), parts, name, binding)
             for name, binding in found.items()
         }
+        metered = (metered or self.metered()).taking_out(secrets.redact)
         return Engine(
             root=metered,
             sub=metered,
@@ -314,8 +328,15 @@ class Asker:
             session=told,
             lend=self._stores.lend,
             elsewhere=partial(quoted_in_repository, self._stores.lend, repo) if repo is not None else None,
+            known=secrets,
             width=settings.sub_width,
         )
+
+    def _known(self, store: Store, session: SessionRow | None, scope: Scope | None = None) -> Known:
+        """The secrets of what Cells over the Session and a scope may see, and our own keys."""
+        loaded = documents.known_to(store, session) if session is not None else []
+        sources = scope.all_sources if scope is not None else ()
+        return Known(self._stores.lend, sources=sources, loaded=loaded, keys=self._keys)
 
 
 def _lent(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rlm_mcp.recursion.scope import Source, pieces
-from rlm_mcp.redact import redact
 
 MAX_QUOTES = 50
 MAX_QUOTE_CHARS = 4_000
@@ -50,9 +49,9 @@ def check(
     return tuple(found.get(one) or Evidence(quote=one[:MAX_QUOTE_CHARS], is_verified=False) for one in asked)
 
 
-def without_secrets(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+def without_secrets(evidence: Sequence[Evidence], redact: Callable[[str], str]) -> tuple[Evidence, ...]:
     """As it may leave the machine: marks in place of secrets."""
-    return tuple(replace(one, quote=redact(one.quote)[0]) for one in evidence)
+    return tuple(replace(one, quote=redact(one.quote)) for one in evidence)
 
 
 def verified_refs(evidence: Sequence[Evidence]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rlm_mcp.costs import Limits
@@ -19,13 +19,13 @@ from rlm_mcp.recursion.asking import Asking, failed, prompt_text
 from rlm_mcp.recursion.bindings import Looking, RunBindings
 from rlm_mcp.recursion.conversation import Tally, budget_line, shared_line, shortened
 from rlm_mcp.recursion.evidence import Evidence, check, verified_refs, without_secrets
+from rlm_mcp.recursion.known import Known
 from rlm_mcp.recursion.limit import Limit, Tree
 from rlm_mcp.recursion.noting import Notes, RunAnswer
 from rlm_mcp.recursion.reply import code_of
 from rlm_mcp.recursion.run_repl import RunRepl
 from rlm_mcp.recursion.scope import Scope, Source
-from rlm_mcp.redact import redact
-from rlm_mcp.sandbox.repl import ENDING_OR_ASKING, Binding, Cell, Outcome, Repl
+from rlm_mcp.sandbox.repl import Binding, Cell, Outcome, Repl
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.runs import RunRow, new_id
@@ -66,6 +66,8 @@ class Engine:
     lend: Callable[[], AbstractContextManager[Store]]
     elsewhere: Callable[[str], Source | None] | None = None
     """Finds a quote that stands in nothing else that is kept: in the repository."""
+    known: Known = field(default_factory=Known)
+    """The secrets of all that Cells may see."""
     width: int = 8
     max_steps: int = 30
     cell_seconds: float = 300.0
@@ -125,7 +127,7 @@ class Run:
     @property
     def so_far(self) -> str:
         """What it has printed and been answered last; from any thread."""
-        return "\n".join(word for word in (redact(self._printed.strip())[0], self._given.so_far) if word)
+        return "\n".join(word for word in (self._printed.strip(), self._given.so_far) if word)
 
     def begin(self, way: str) -> int:
         """Note that it begins, or goes on, in that way (see :class:`RunRow`); how many asked the same in vain before.
@@ -213,6 +215,7 @@ class Run:
         return found
 
     def _run_cell(self, repl: RunRepl, number: int, code: str) -> Outcome:
+        self._engine.known.ready(self._stop)
         ready = repl.ready(self._stop)
         most = self._engine.cell_seconds
         seconds = max(_LEAST_CELL_SECONDS, self._stop.left(most))
@@ -231,6 +234,7 @@ class Run:
             stop=self._limit.insists,
             grace_seconds=_CELL_GRACE_SECONDS,
         )
+        outcome = self._engine.known.without(outcome)
         self._printed = outcome.output[-_PARTIAL_CHARS:] or self._printed
         return outcome
 
@@ -309,8 +313,8 @@ class Run:
         return entry(found)
 
     def _final(self, value: str) -> RunAnswer:
-        evidence = self._checked(self._given.quotes)
-        return RunAnswer(run=self.id, status=OK, answer=redact(value)[0], evidence=without_secrets(evidence))
+        evidence = without_secrets(self._checked(self._given.quotes), self._engine.known.redact)
+        return RunAnswer(run=self.id, status=OK, answer=value, evidence=evidence)
 
     def _checked(self, quotes: Sequence[str]) -> tuple[Evidence, ...]:
         found = check(quotes, self._scope.all_sources, self._is_over)
@@ -331,7 +335,7 @@ class Run:
             root=self.tree.root,
             session_key=engine.session["key"],
             depth=self.depth,
-            question=redact(self._question)[0],
+            question=engine.known.redact(self._question),
             scope=self._scope.name,
             way=way,
             step=self.place[0],

@@ -263,6 +263,7 @@ def _in_one_call(
     request = _atomic_request(question, scope, engine.root_model or engine.root.backend.default_model)
     purpose = Purpose(run=run_id, session=engine.session["key"], what="one call")
     try:
+        engine.known.ready(stop)
         said = engine.root.ask(request, budget, stop, purpose)
     except (BudgetExceeded, SubLMError) as error:
         return RunAnswer(run=run_id, answer="", status=ended_by(error), error=error)
@@ -278,8 +279,9 @@ def _in_one_call(
             status=NOT_FOUND,
             error=RunEnded("the answer is not in the text, which was read whole", status=NOT_FOUND),
         )
-    evidence = without_secrets(check(value.get("quotes", []), _read_at_once(scope)))
-    return RunAnswer(run=run_id, answer=redact(value["answer"])[0], status=OK, evidence=evidence)
+    clean = engine.known.redact
+    evidence = without_secrets(check(value.get("quotes", []), _read_at_once(scope)), clean)
+    return RunAnswer(run=run_id, answer=clean(value["answer"]), status=OK, evidence=evidence)
 
 
 def _answer(ended: RunAnswer, budget: Budget, way: str) -> AskAnswer:

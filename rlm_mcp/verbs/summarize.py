@@ -111,6 +111,10 @@ class _Making:
 
     def tree(self, wanted: Sequence[_Wanted]) -> BudgetExceeded | SubLMError | None:
         """Make it, level by level; why it did not come to its end."""
+        try:
+            self._engine.known.ready(self._stop)
+        except SubLMError as ended:
+            return ended
         number = 0
         while True:
             level, error = self._level(number, wanted)

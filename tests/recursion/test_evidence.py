@@ -6,6 +6,7 @@ import pytest
 
 from rlm_mcp.recursion.evidence import MAX_QUOTE_CHARS, MAX_QUOTES, check, verified_refs, without_secrets
 from rlm_mcp.recursion.scope import Source
+from rlm_mcp.redact import redact
 from rlm_mcp.refs import Ref
 from tests.documents import TOKEN
 
@@ -85,7 +86,7 @@ def test_what_is_not_found_in_time_is_not_verified(tmp_path: Path) -> None:
 def test_secrets_in_quotes_leave_as_marks(tmp_path: Path) -> None:
     """The quote is verified by its bytes, and shown without the secret."""
     quote = f"key = {TOKEN}"
-    (found,) = without_secrets(check([quote], [_file(tmp_path, quote.encode())]))
+    (found,) = without_secrets(check([quote], [_file(tmp_path, quote.encode())]), lambda text: redact(text)[0])
     assert found.is_verified
     assert TOKEN not in found.quote
     assert found.quote.startswith("key = [REDACTED")
