@@ -48,6 +48,11 @@ class Budget:
         return child
 
     @property
+    def tree(self) -> object:
+        """The same for all budgets of one tree."""
+        return self._queue
+
+    @property
     def spent(self) -> Spent:
         """By this Run and all below it."""
         with self._queue.lock:

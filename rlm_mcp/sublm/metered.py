@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields, replace
 from random import SystemRandom
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from rlm_mcp import redact as secrets
 from rlm_mcp.config import Price
 from rlm_mcp.costs import Call, CallEnd, CallStatus, Cost, Kept
 from rlm_mcp.errors import BudgetExceeded, Cancelled, SubLMBusy, SubLMError, SubLMRefused, SubLMTimeout
+from rlm_mcp.sublm.batch import Batch, landed
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Request, Stop, SubLM, Usage
 from rlm_mcp.sublm.prices import cost_of, price_of
@@ -123,6 +124,8 @@ class Metered:
         self._lock = threading.Lock()
         self._flights: dict[str, Future[Asked]] = {}
         self._safety: dict[str, float] = {}
+        self._refusing: WeakKeyDictionary[object, dict[str, str]] = WeakKeyDictionary()
+        """By tree of budgets: models that refuse whatever they are asked, and why; the next question looks again."""
         self._room: dict[str, int] = {}
         """Tokens that helped a model which had used up all it was given."""
 
@@ -134,6 +137,8 @@ class Metered:
 
     def ask(self, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
         """Ask once, whoever else asks the same at the same time.
+
+        A model that refuses whatever it is asked is not asked again within the same tree of budgets.
 
         Raises:
             BudgetExceeded: a limit forbids it; nothing was sent.
@@ -149,7 +154,7 @@ class Metered:
                 if flight is None:
                     flight = self._flights[key] = Future()
                     break
-            _landed(flight, stop)
+            landed(flight, stop)
             found = self._known(key, request, budget, purpose)
             if found is not None:
                 return found  # else the other one was ended, and this one tries for itself
@@ -168,12 +173,13 @@ class Metered:
     ) -> list[Asked | BudgetExceeded | SubLMError]:
         """Ask all, at most ``width`` at a time; answers in order, and errors in the place of those that failed.
 
-        After a limit is reached or it was told to stop, nothing more is sent; what is there is kept.
+        After a limit is reached, it was told to stop, or their model refuses whatever it is asked, nothing more is
+        sent; what is there is kept. All are to one model.
 
         Raises:
             RlmError: the Ledger cannot be written; nothing more is sent then, and requests under way are ended.
         """
-        batch = _Batch(len(requests), Stop(parent=stop))
+        batch = Batch[Asked](len(requests), Stop(parent=stop))
 
         def work() -> None:
             for number in batch.numbers():
@@ -181,6 +187,9 @@ class Metered:
                     batch.found[number] = self.ask(requests[number], budget, batch.stop, purpose)
                 except (Cancelled, SubLMTimeout, BudgetExceeded) as error:
                     batch.found[number] = batch.over = error
+                except SubLMRefused as error:
+                    batch.found[number] = error
+                    batch.over = error if error.model else batch.over
                 except SubLMError as error:
                     batch.found[number] = error
 
@@ -245,6 +254,9 @@ class Metered:
         )
 
     def _asked(self, key: str, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
+        refusing = self._refusing.setdefault(budget.tree, {})
+        if request.model in refusing:
+            raise SubLMRefused(refusing[request.model], model=request.model)
         pause, lost = _FIRST_PAUSE_SECONDS, 0
         for tries_left in range(_TRIES - 1, -1, -1):
             try:
@@ -258,6 +270,10 @@ class Metered:
                     raise
                 stop.wait(wanted)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            except SubLMRefused as error:
+                if error.model:
+                    refusing[request.model] = str(error)
+                raise
         raise AssertionError("the last try returns or raises")
 
     def _with_room(self, key: str, request: Request, budget: Budget, stop: Stop, purpose: Purpose) -> Asked:
@@ -276,8 +292,10 @@ class Metered:
             found = self._sent(key, wider, budget, stop, purpose)
         except BudgetExceeded:
             raise refused from None  # no limit forbade what was asked
-        except SubLMRefused as error:
-            raise error if error.is_used_up else refused from error
+        except SubLMRefused as other:
+            if other.is_used_up:
+                raise
+            raise refused from other
         self._room[request.model] = wider.max_tokens
         return found
 
@@ -353,46 +371,5 @@ class Metered:
             self._safety[model] = min(_MOST_SAFETY, before * 1.1 * usage.tokens_in / most.tokens_in)
 
 
-class _Batch:
-    """Questions that are taken one after the other by several threads."""
-
-    def __init__(self, length: int, stop: Stop) -> None:
-        self.found: list[Asked | BudgetExceeded | SubLMError | None] = [None] * length
-        self.stop = stop
-        self.over: BudgetExceeded | SubLMError | None = None
-        """Why no more is asked."""
-        self._next = itertools.count()
-
-    def numbers(self) -> Iterator[int]:
-        """The next one each, until there are no more or it is over."""
-        while self.over is None and not self.stop.is_told:
-            number = next(self._next)
-            if number >= len(self.found):
-                return
-            yield number
-
-    def answers(self) -> list[Asked | BudgetExceeded | SubLMError]:
-        """In order; why it was over in the place of what was not asked."""
-        missing = self.over or Cancelled("cancelled")
-        return [missing if one is None else one for one in self.found]
-
-
 def _redacted(text: str) -> str:
     return secrets.redact(clean(text))[0]
-
-
-def _landed(flight: Future[Asked], stop: Stop) -> None:
-    """Wait until the other one's flight is over.
-
-    Raises:
-        SubLMBusy, SubLMRefused: so it ended; asking the same again would end as it did.
-        Cancelled, SubLMTimeout: it is not waited for any more.
-    """
-    over = threading.Event()
-    flight.add_done_callback(lambda _flight: over.set())
-    with stop.waking(over.set):
-        while not over.wait(stop.left(60.0)):
-            continue
-    stop.left(1.0)
-    if not flight.cancelled():
-        flight.result()

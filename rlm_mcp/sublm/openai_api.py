@@ -38,6 +38,8 @@ _COMPLAINTS = {
     "response_format": re.compile(r"response_format|json_schema|schema|structured|grammar", re.IGNORECASE),
 }
 """What an endpoint may not take, and how it says so."""
+_MODERATION = re.compile(r"moderat|flagged", re.IGNORECASE)
+"""What was asked is refused, not who asks (403 of OpenRouter)."""
 _BAD_SCHEMA = re.compile(r"invalid.*schema|schema must|grammar", re.IGNORECASE)
 """It takes schemas, but not this one."""
 
@@ -166,16 +168,20 @@ class OpenAIEndpoint:
         full = _said(answer.content) or answer.content[:_SAID_CHARS].decode("utf-8", "replace")
         status, said, model, url = answer.status, self._clean(full), body["model"], self._shown_url
         if status == 402 or "insufficient_quota" in full or b"insufficient_quota" in answer.content:
-            return SubLMRefused(f"{url!r} wants to be paid first ({said}); add credit there, or set sub_backend")
+            cure = "add credit there, or set sub_backend"
+            return SubLMRefused(f"{url!r} wants to be paid first ({said}); {cure}", model=model)
         if status in _BUSY or status >= 500:
             return SubLMBusy(f"{url!r} answered {status} ({said})", after_seconds=_after_seconds(answer.headers))
         if status in {400, 422} and (option := self._learned(request, body, full)):
             return SubLMBusy(f"{model!r} does not take {option!r} ({said}); left out from now on", after_seconds=0.0)
         if status in {401, 403}:
-            return SubLMRefused(f"{url!r} refuses the key ({said}); set OPENAI_API_KEY to one that is valid there")
+            cure = "set OPENAI_API_KEY to one that is valid there"
+            lasts = not _MODERATION.search(full)
+            return SubLMRefused(f"{url!r} refuses the key ({said}); {cure}", model=model if lasts else "")
         if status == 404:
             return SubLMRefused(
-                f"{url!r} has no model {model!r}, or is no endpoint ({said}); mend sub_model or OPENAI_BASE_URL"
+                f"{url!r} has no model {model!r}, or is no endpoint ({said}); mend sub_model or OPENAI_BASE_URL",
+                model=model,
             )
         return SubLMRefused(f"{url!r} refuses the request to {model!r} with {status} ({said}); ask otherwise")
 

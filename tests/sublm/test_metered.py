@@ -23,6 +23,7 @@ from rlm_mcp.errors import (
 )
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.ledger import Caps, StoreLedger
+from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
 from rlm_mcp.sublm.metered import Asked, Metered, Purpose
 from rlm_mcp.sublm.scripted import Said, Script
@@ -593,3 +594,34 @@ def test_budget_and_ledger_agree(rig: Make):
     assert (ours.calls, ours.tokens_in, ours.tokens_out) == (theirs.calls, theirs.tokens_in, theirs.tokens_out)
     assert (ours.cached, ours.failed, ours.abandoned) == (theirs.cached, theirs.failed, theirs.abandoned)
     assert ours.usd == pytest.approx(theirs.usd)
+
+
+def test_a_model_that_refuses_whatever_it_is_asked_is_not_asked_again(rig: Make):
+    """Within one tree of budgets; another question of a user looks again, and other models are asked."""
+
+    def script(request: Request) -> Said:
+        return SubLMRefused("no such model", model=request.model) if request.model == "wrong" else "ok"
+
+    one = rig(script)
+    for _ in range(3):
+        with pytest.raises(SubLMRefused, match="no such model"):
+            one.ask("what?", model="wrong")
+    assert (len(one.backend.requests), one.budget.spent.calls, len(one.rows())) == (1, 1, 1)
+    child = one.budget.child(Limits())
+    with pytest.raises(SubLMRefused, match="no such model"):
+        one.metered.ask(Request(prompt="then?", model="wrong"), child, one.stop, PURPOSE)
+    assert len(one.backend.requests) == 1
+    assert one.ask("what?").text == "ok"
+    one.budget = Budget(Limits())
+    with pytest.raises(SubLMRefused, match="no such model"):
+        one.ask("what?", model="wrong")
+    assert len(one.backend.requests) == 3
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_a_batch_to_a_model_that_refuses_whatever_it_is_asked_ends_at_once(rig: Make, width: int):
+    """With the same error in every place."""
+    one = rig(lambda request: SubLMRefused("no such model", model=request.model))
+    found = one.ask_all([f"q{number}" for number in range(1_000)], width, model="wrong")
+    assert len(one.backend.requests) <= width
+    assert {str(error) for error in found} == {"no such model"}

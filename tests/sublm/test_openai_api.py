@@ -345,3 +345,17 @@ def test_warming_up_sends_nothing(held: Held):
     held.backend.warm()
     assert held.ask().text == "echo: hello"
     assert len(held.endpoint.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "model"),
+    [
+        (Answer(status=401), "m"), (Answer(status=403), "m"), (Answer(status=404), "m"), (Answer(status=402), "m"),
+        (Answer(status=403, message="your input was flagged by moderation"), ""), (Answer(status=400), ""),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_whether_it_is_of_the_model_or_of_what_was_asked(held: Held, answer: Answer, model: str):
+    """So that a model which refuses everybody is not asked again and again."""
+    with pytest.raises(SubLMRefused) as raised:
+        held.ask(answer)
+    assert raised.value.model == model
