@@ -22,6 +22,7 @@ from rlm_mcp.sandbox.repl import Binding, Repl
 from rlm_mcp.store import sessions
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.sublm.lm import Stop
 from rlm_mcp.verbs.bindings import bindings
 from rlm_mcp.verbs.repl import DEFAULT_SECONDS, SessionRepl
 from rlm_mcp.verbs.repl_answer import ReplAnswer
@@ -121,6 +122,8 @@ class Repls:
         self._lock = threading.Lock()
         self._work: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._keeper: threading.Thread | None = None
+        self._running: list[tuple[object, Stop]] = []
+        """Who waits for a Cell, and what ends what the Cell asks of us."""
         self._is_closed = False
 
     def __enter__(self) -> Self:
@@ -149,8 +152,14 @@ class Repls:
         """
         scope = sessions.continued(store, session)
         held = self._of(session)
-        functions = {**bindings(store, scope, repo=held.repo, repo_missing=held.repo_missing), **(more or {})}
-        answer = held.repl.run(store, scope, code, functions, timeout_seconds=timeout_seconds, owner=owner)
+        stop = Stop(seconds=timeout_seconds)
+        given = bindings(store, scope, repo=held.repo, repo_missing=held.repo_missing, stop=stop)
+        functions = {**given, **(more or {})}
+        self._running.append((owner, stop))
+        try:
+            answer = held.repl.run(store, scope, code, functions, timeout_seconds=timeout_seconds, owner=owner)
+        finally:
+            self._running.remove((owner, stop))
         if held.repl.is_due or (self._has_spare and held.repo not in self._spares):
             self._work.put(session.key)
         return answer
@@ -171,6 +180,9 @@ class Repls:
         """Stop the Cells that were run for ``owner``."""
         for held in list(self._held.values()):
             held.repl.interrupt(owner)
+        for other, stop in list(self._running):
+            if other is owner:
+                stop.now()
 
     def close(self) -> None:
         """Save what is unsaved and end every process; no Cell runs from then on."""

@@ -7,8 +7,10 @@ repository, and only what the repository's own functions let through.
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +21,14 @@ from rlm_mcp.facts.kinds import FactKind
 from rlm_mcp.refs import Ref, parse_ref
 from rlm_mcp.repo import grep, times, tree
 from rlm_mcp.repo.diffs import BaseKind, DiffAnswer, DiffQuery, diff
-from rlm_mcp.repo.grep import GrepLimits
+from rlm_mcp.repo.grep import GREP_LIMITS, GrepAnswer, GrepLimits
 from rlm_mcp.sandbox.repl import Binding, Handed
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store import documents, events, facts, log
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.facts import FactRow
 from rlm_mcp.store.sessions import ScopePart, SessionRow
+from rlm_mcp.sublm.lm import Stop
 from rlm_mcp.verbs.read import read
 from rlm_mcp.verbs.search import search
 
@@ -44,7 +47,7 @@ _FILTERS = {"kind": str, "turns": str, "scope": str, "mode": str, "max_tokens": 
 
 
 def bindings(
-    store: Store, scope: Sequence[ScopePart], *, repo: Path | None, repo_missing: str
+    store: Store, scope: Sequence[ScopePart], *, repo: Path | None, repo_missing: str, stop: Stop | None = None
 ) -> Mapping[str, Binding]:
     """Name -> host function.
 
@@ -52,6 +55,7 @@ def bindings(
         scope: the Session and those it continues.
         repo: the repository's folder, where one is mapped.
         repo_missing: why none is.
+        stop: ends what takes long; its deadline is that of the Cell.
     """
     session = scope[0].session
     seen = _Seen(store=store, session=session, scope=tuple(scope))
@@ -69,7 +73,7 @@ def bindings(
         **dict.fromkeys(("llm_query", "llm_map", "rlm_query", "give"), _no_sub_lm),
     }
     if repo is not None:
-        mapped = _Mapped(store=store, session=session, root=repo)
+        mapped = _Mapped(store=store, session=session, root=repo, stop=stop)
         found |= {"repo_files": mapped.files, "repo_grep": mapped.grep, "repo_diff": mapped.diff}
     else:
         found |= dict.fromkeys(("repo_files", "repo_grep", "repo_diff"), partial(_refuse, repo_missing))
@@ -207,22 +211,35 @@ class _Mapped:
     store: Store
     session: SessionRow
     root: Path
+    stop: Stop | None
 
     def files(self, glob: Any) -> JSON:
         """Paths that fit."""
         return list(tree.files(self.root, _text(glob, "glob")).paths)
 
     def grep(self, pattern: Any, glob: Any, ignore_case: Any, limit: Any) -> JSON:
-        """Path, line number and line of each match; how many there are; whether there may be more."""
-        answer = grep.grep(
-            self.root,
-            _text(pattern, "pattern"),
-            glob=_text(glob, "glob"),
-            ignore_case=bool(ignore_case),
-            limits=GrepLimits(matches=_number(limit, "limit")),
-        )
+        """Path, line number and line of each match; how many there are; whether there may be more; what to know."""
+        with _told(self.stop) as told:
+            limits = GrepLimits(matches=_number(limit, "limit"), seconds=self._seconds(), told=told)
+            answer = grep.grep(
+                self.root,
+                _text(pattern, "pattern"),
+                glob=_text(glob, "glob"),
+                ignore_case=bool(ignore_case),
+                limits=limits,
+            )
         rows: list[JSON] = [[match.path, match.line, match.text] for match in answer.matches]
-        return {"matches": rows, "total": answer.total, "is_at_least": answer.is_at_least}
+        return {
+            "matches": rows,
+            "total": answer.total,
+            "is_at_least": answer.is_at_least,
+            "note": f"not searched, too large: {_named(answer)}" if answer.left_out else "",
+        }
+
+    def _seconds(self) -> float:
+        """For a search: what the Cell has left; all of it where Cells of before are run again, late."""
+        left = 0.0 if self.stop is None or self.stop.deadline is None else self.stop.deadline - time.monotonic()
+        return min(left, GREP_LIMITS.seconds) if left > 0 else GREP_LIMITS.seconds
 
     def diff(self, since: Any, path: Any, stat: Any) -> Handed:
         """Unified diff since then, behind a line that says what it was compared with."""
@@ -262,8 +279,33 @@ def _compared(answer: DiffAnswer) -> str:
     if answer.is_cut:
         words.append(f"cut: {answer.total_bytes:,} bytes in all")
     if answer.files_left_out:
-        words.append(f"{answer.files_left_out:,} files not looked at: {', '.join(answer.left_out)}")
+        words.append(f"not looked at: {_named(answer)}")
     return "; ".join(words)
+
+
+def _named(answer: DiffAnswer | GrepAnswer) -> str:
+    """The files left out."""
+    rest = answer.files_left_out - len(answer.left_out)
+    return ", ".join(answer.left_out) + (f" and {rest:,} more" if rest else "")
+
+
+@contextmanager
+def _told(stop: Stop | None) -> Iterator[int | None]:
+    """A descriptor that can be read as soon as ``stop`` is told."""
+    if stop is None:
+        yield None
+        return
+    told, tell = os.pipe()
+    try:
+        with stop.waking(lambda: _write(tell)):
+            yield told
+    finally:
+        os.close(told)
+        os.close(tell)
+
+
+def _write(descriptor: int) -> None:
+    os.write(descriptor, b"x")
 
 
 def _no_sub_lm(**_arguments: Any) -> Any:

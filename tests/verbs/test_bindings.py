@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_mcp.config import Paths, Settings
-from rlm_mcp.errors import RlmError
+from rlm_mcp.errors import QueryError, RlmError
 from rlm_mcp.sandbox.repl import Handed, called
 from rlm_mcp.store import events, sessions
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
+from rlm_mcp.sublm.lm import Stop
 from rlm_mcp.verbs.bindings import bindings, known
 from rlm_mcp.verbs.locate import locate
 from tests.build import a_day
@@ -203,3 +204,27 @@ def test_a_repository_that_vanishes_is_refused_in_words(bound, tmp_path):
     functions = bindings(store, sessions.continued(store, session), repo=Path(tmp_path / "gone"), repo_missing="")
     for name in ("repo_files", "repo_grep", "repo_diff"):
         assert _ask((store, session, functions), name, _calls(session)[name]) in (None, "[]") or name == "repo_grep"
+
+
+def test_a_search_of_the_repository_ends_when_nobody_waits_for_the_cell(bound, tmp_path):
+    """And says so; told before or while it runs. With time left it is answered."""
+    store, session, _functions = bound
+    (tmp_path / "app.py").write_text("def total(): pass\n", encoding="utf-8")
+    stop = Stop(seconds=60)
+    scope = sessions.continued(store, session)
+    functions = bindings(store, scope, repo=tmp_path, repo_missing="", stop=stop)
+    asked = _calls(session)["repo_grep"]
+    assert called(functions, "repo_grep", asked)["matches"] == [["app.py", 1, "def total(): pass"]]
+    stop.now()
+    with pytest.raises(QueryError, match="nobody waits"):
+        called(functions, "repo_grep", asked)
+
+
+def test_a_file_too_large_to_be_searched_is_told_of(bound, tmp_path):
+    """By name."""
+    store, session, _functions = bound
+    functions = bindings(store, sessions.continued(store, session), repo=tmp_path, repo_missing="")
+    with (tmp_path / "giant.bin").open("wb") as file:
+        file.truncate((256 << 20) + 1)
+    answer = called(functions, "repo_grep", _calls(session)["repo_grep"])
+    assert (answer["total"], answer["note"]) == (0, "not searched, too large: giant.bin")
