@@ -41,8 +41,8 @@ def failed(error: str, message: str) -> dict[str, JSON]:
     return {"error": error, "message": message[:_MESSAGE_CHARS]}
 
 
-def _nobody(_answers: Sequence[Answered]) -> None:
-    """Nobody wants to hear them."""
+def _nobody(_what: Any) -> None:
+    """Nobody wants to hear it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,10 @@ class Asking:
     """Asked where a call names none."""
     width: int
     """Questions under way at once."""
+    asks: Callable[[int], None] = _nobody
+    """Is told how many questions are asked now."""
+    came: Callable[[Asked], None] = _nobody
+    """Is told of each answer as soon as it is there, from any thread."""
     heard: Callable[[Sequence[Answered]], None] = _nobody
     """Is told of all that came."""
 
@@ -120,6 +124,7 @@ class Asking:
                 break
             purpose = Purpose(run=self.run, session=self.session, what="repair" if round_number else what)
             asked = [request for _place, request in left]
+            self.asks(len(asked))
             answers = self._asked(asked, purpose)
             self.heard(answers)
             again: list[tuple[int, Request]] = []
@@ -133,11 +138,13 @@ class Asking:
     def _asked(self, requests: Sequence[Request], purpose: Purpose) -> Sequence[Answered]:
         """What came of each; a single one is asked in this thread: threads take longer to make than it to be asked."""
         if len(requests) != 1:
-            return self.metered.ask_all(requests, self.budget, self.stop, purpose, width=self.width)
+            return self.metered.ask_all(requests, self.budget, self.stop, purpose, width=self.width, came=self.came)
         try:
-            return [self.metered.ask(requests[0], self.budget, self.stop, purpose)]
+            found = self.metered.ask(requests[0], self.budget, self.stop, purpose)
         except (BudgetExceeded, SubLMError) as error:
             return [error]
+        self.came(found)
+        return [found]
 
 
 class _Answers:

@@ -6,6 +6,7 @@ Every argument is hostile: of any JSON type and size.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -54,16 +55,19 @@ class RunBindings:
         self._looking = looking
         self._limit = limit
         self._tally = tally
+        self._lock = threading.Lock()
         self._asked = self._answered = 0
         self._latest: tuple[str, ...] = ()
 
     @property
     def so_far(self) -> str:
         """What models have answered last; from any thread."""
-        if not self._asked:
+        with self._lock:
+            asked, answered, latest = self._asked, self._answered, self._latest
+        if not asked:
             return ""
-        head = f"{self._answered:,} of {self._asked:,} questions to models were answered, the last ones:"
-        return redact("\n".join([head, *(f"- {answer}" for answer in self._latest)]))[0]
+        head = f"{answered:,} of {asked:,} questions to models were answered{', the last ones:' if latest else ''}"
+        return redact("\n".join([head, *(f"- {answer}" for answer in latest)]))[0]
 
     def of_cell(self, asking: Asking, child: Child) -> Mapping[str, Binding]:
         """All that one Cell may call."""
@@ -90,21 +94,25 @@ class RunBindings:
         """
         came = [answer for answer in answers if isinstance(answer, Asked)]
         self._tally.add([answer.worth for answer in came])
-        self._count(len(answers), [answer.text for answer in came])
         for answer in answers:
             if isinstance(answer, BudgetExceeded | Cancelled) or (isinstance(answer, SubLMTimeout) and is_last):
                 self._limit.hit(answer)
 
-    def heard_child(self, answer: str | None) -> None:
-        """A child has answered, or not."""
-        self.has_read = self.has_read or answer is not None
-        self._count(1, [] if answer is None else [answer])
+    def heard_child(self, answer: str) -> None:
+        """A child has answered."""
+        self.has_read = True
+        self.came(answer)
 
-    def _count(self, asked: int, came: Sequence[str]) -> None:
-        self._asked += asked
-        self._answered += len(came)
-        latest = (text[:_PARTIAL_ANSWER_CHARS] for text in came[-_PARTIAL_ANSWERS:])
-        self._latest = (*self._latest, *latest)[-_PARTIAL_ANSWERS:]
+    def asks(self, count: int) -> None:
+        """So many questions are asked, of models or children."""
+        with self._lock:
+            self._asked += count
+
+    def came(self, answer: str) -> None:
+        """One of them was answered; from any thread."""
+        with self._lock:
+            self._answered += 1
+            self._latest = (*self._latest, answer[:_PARTIAL_ANSWER_CHARS])[-_PARTIAL_ANSWERS:]
 
     def _seen(self, binding: Binding) -> Binding:
         """The same function; that it was called is noted."""

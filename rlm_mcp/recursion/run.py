@@ -44,6 +44,8 @@ _NO_CODE = 3
 _SENT_BACK = 3
 """FINALs that do not count, after which the Run ends."""
 _PARTIAL_CHARS = 2_000
+_PEEK_BYTES = 64 << 10
+"""Read of what a Cell has printed while it runs: much more than is shown, so that no secret is cut unseen."""
 _ANSWER_CHARS = 200_000
 _ELSEWHERE = 5
 """Quotes that are looked for in the repository."""
@@ -123,11 +125,16 @@ class Run:
         )
         self._given = RunBindings(looking, self._limit, self.tally)
         self._printed = ""
+        self._running: Repl | None = None
+        """What runs a Cell now."""
 
     @property
     def so_far(self) -> str:
         """What it has printed and been answered last; from any thread."""
-        return "\n".join(word for word in (self._printed.strip(), self._given.so_far) if word)
+        running = self._running
+        now = self._engine.known.redact(running.printed(_PEEK_BYTES)) if running is not None else ""
+        printed = now[-_PARTIAL_CHARS:].strip() or self._printed.strip()
+        return "\n".join(word for word in (printed, self._given.so_far) if word)
 
     def begin(self, way: str) -> int:
         """Note that it begins, or goes on, in that way (see :class:`RunRow`); how many asked the same in vain before.
@@ -222,6 +229,7 @@ class Run:
         is_last = seconds < most
         stop = Stop(seconds=max(0.0, seconds - min(_MARGIN_SECONDS, seconds / 10)), parent=self._stop)
         self._limit.begin_cell()
+        self._running = ready
         told = {**self._engine.session, "context": self._scope.known()}
         outcome = ready.run(
             Cell(number=number, code=code, timeout_seconds=seconds, session=told),
@@ -236,6 +244,7 @@ class Run:
         )
         outcome = self._engine.known.without(outcome)
         self._printed = outcome.output[-_PARTIAL_CHARS:] or self._printed
+        self._running = None
         return outcome
 
     def _asking(self, stop: Stop, *, is_last: bool) -> Asking:
@@ -253,6 +262,8 @@ class Run:
             session=self._engine.session["key"],
             model=self._engine.sub_model,
             width=self._engine.width,
+            asks=self._given.asks,
+            came=lambda answer: self._given.came(answer.text),
             heard=lambda answers: self._given.heard(answers, is_last=is_last),
         )
 
@@ -292,6 +303,7 @@ class Run:
         self, question: str, scope: Scope, stop: Stop, *, place: tuple[int, int], is_last: bool
     ) -> dict[str, JSON]:
         """Run a child to its end; its entry for the Cell."""
+        self._given.asks(1)
         try:
             if self._limit.error is not None:
                 raise self._limit.error
@@ -307,7 +319,6 @@ class Run:
         except RlmError as error:
             if isinstance(error, BudgetExceeded | Cancelled) or (isinstance(error, SubLMTimeout) and is_last):
                 self._limit.hit(error)
-            self._given.heard_child(None)
             return failed(type(error).__name__, str(error))
         self._given.heard_child(found.answer)
         return entry(found)

@@ -51,6 +51,8 @@ class JailedRepl:
         self._variable_seconds = variable_seconds
         self.layers = jail.layers
         self._talking = threading.Lock()
+        self._reading = threading.Lock()
+        """While it is held, the output's file stays open."""
         self._is_closed = False
         message = wire.SetUp(bounds=asdict(jail.bounds), repo=jail.repo, output_bytes=output_bytes)
         try:
@@ -108,6 +110,16 @@ class JailedRepl:
         with_it = () if descriptor is None else (descriptor,)
         return self._ask(message, with_it, wire.Restored, _SAVE_SECONDS, bindings)
 
+    def printed(self, most_bytes: int) -> str:
+        """The end of what the Cell that runs has printed so far; nothing once it is closed."""
+        with self._reading:
+            if self._output < 0:
+                return ""
+            size = min(os.fstat(self._output).st_size, self._output_bytes + _WORD_BYTES)
+            start = max(0, size - most_bytes)
+            content = os.pread(self._output, size - start, start)
+        return content.decode("utf-8", "replace").lstrip("\ufffd")  # it may begin within a character
+
     def close(self) -> None:
         """End the child, from any thread; whoever talks with it is told that it ended."""
         self._is_closed = True
@@ -134,9 +146,10 @@ class JailedRepl:
                 self._talking.release()
 
     def _free(self) -> None:
-        if self._output >= 0:
-            os.close(self._output)
-        self._output = -1
+        with self._reading:
+            if self._output >= 0:
+                os.close(self._output)
+            self._output = -1
 
     def _exchange(
         self,

@@ -1,7 +1,7 @@
 """What a Repl is: a persistent namespace that runs Cells. Fulfilled by ``jailed.py`` and ``monty.py``.
 
-One caller at a time; ``close`` alone may come from any thread. Whatever the code does, each call ends by its deadline
-(a host function that it asked for may take its own time), with an :class:`Outcome` or with
+One caller at a time; ``close`` and ``printed`` alone may come from any thread. Whatever the code does, each call ends
+by its deadline (a host function that it asked for may take its own time), with an :class:`Outcome` or with
 :class:`~rlm_mcp.errors.ReplGone`. The journal is the caller's business.
 """
 
@@ -119,6 +119,9 @@ class Repl(Protocol):
         Raises:
             ReplGone: it died of it.
         """
+
+    def printed(self, most_bytes: int) -> str:
+        """The end of what the Cell that runs has printed so far; from any thread. Not redacted."""
 
     def close(self) -> None:
         """End it."""

@@ -63,6 +63,10 @@ class Asked:
     is_cut: bool = False
 
 
+def _nobody(_answer: Asked) -> None:
+    """Nobody wants to hear it now."""
+
+
 class Ledger(Protocol):
     """What is sent and what it cost, kept over processes; it knows the limits of session and day."""
 
@@ -169,12 +173,22 @@ class Metered:
             flight.cancel()
 
     def ask_all(
-        self, requests: Sequence[Request], budget: Budget, stop: Stop, purpose: Purpose, *, width: int
+        self,
+        requests: Sequence[Request],
+        budget: Budget,
+        stop: Stop,
+        purpose: Purpose,
+        *,
+        width: int,
+        came: Callable[[Asked], None] = _nobody,
     ) -> list[Asked | BudgetExceeded | SubLMError]:
         """Ask all, at most ``width`` at a time; answers in order, and errors in the place of those that failed.
 
         After a limit is reached, it was told to stop, or their model refuses whatever it is asked, nothing more is
         sent; what is there is kept. All are to one model.
+
+        Args:
+            came: told of each answer as soon as it is there, from any thread.
 
         Raises:
             RlmError: the Ledger cannot be written; nothing more is sent then, and requests under way are ended.
@@ -184,7 +198,8 @@ class Metered:
         def work() -> None:
             for number in batch.numbers():
                 try:
-                    batch.found[number] = self.ask(requests[number], budget, batch.stop, purpose)
+                    batch.found[number] = answer = self.ask(requests[number], budget, batch.stop, purpose)
+                    came(answer)
                 except (Cancelled, SubLMTimeout, BudgetExceeded) as error:
                     batch.found[number] = batch.over = error
                 except SubLMRefused as error:

@@ -15,14 +15,17 @@ from rlm_mcp.config import Paths, Settings
 from rlm_mcp.costs import Limits
 from rlm_mcp.errors import JailUnavailable, SubLMBusy, SubLMRefused
 from rlm_mcp.recursion.asking import prompt_text
+from rlm_mcp.recursion.run import Run
 from rlm_mcp.store import ledger, runs
 from rlm_mcp.store.database import open_store
 from rlm_mcp.store.runs import LOST
+from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
 from rlm_mcp.text import estimate_tokens
+from tests.asked import KEY
 from tests.recursion.conftest import Rigs
 from tests.recursion.golden import is_golden
-from tests.recursion.rig import block, by_model, nobody, steps
+from tests.recursion.rig import block, by_model, nobody, steps, texts_scope
 from tests.repls import opened
 
 
@@ -197,6 +200,26 @@ def test_the_ledger_is_right_over_recursion_retries_and_failures(runs_with: Rigs
     assert [row.status for row in rows] == ["ok"] * 7
     assert all(child.calls == 1 + 3 + 6 + 3 for child in children)
     assert all(row.ended is not None and row.ended >= row.started for row in rows)
+
+
+def test_what_a_run_has_is_told_while_its_cell_still_works(runs_with: Rigs) -> None:
+    """What the Cell has printed, without secrets, and the answers that have come, from any thread."""
+    told: list[str] = []
+
+    def sub(request: Request) -> str:
+        told.append(run.so_far)
+        return f"answer {request.prompt}"
+
+    code = f"print('looked', {KEY!r})\nfound = llm_query_batched(['one', 'two', 'three'])\nFINAL(found[0] + context)"
+    rig = runs_with(by_model(root=steps(block("print('first')"), block(code)), sub=sub))
+    engine = replace(rig.engine, width=1)
+    run = Run(engine, "How many?", texts_scope("x"), budget=Budget(Limits(calls=10)), stop=Stop(seconds=60))
+    assert run.so_far == ""
+    assert run.to_the_end().answer == "answer onex"
+    assert [line.splitlines()[0].split()[0] for line in told] == ["looked"] * 3
+    assert KEY[:12] not in "".join(told)
+    assert told[0].endswith("\n0 of 3 questions to models were answered")
+    assert told[2].endswith("\n2 of 3 questions to models were answered, the last ones:\n- answer one\n- answer two")
 
 
 _KILLED = r"""

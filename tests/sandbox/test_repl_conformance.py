@@ -235,6 +235,22 @@ def test_what_was_printed_before_the_end_is_kept(rig):
     assert found.output.startswith("so far\n")
 
 
+def test_what_a_running_cell_has_printed_can_be_read(begin):
+    """Its end, in whole characters; not what a Cell before it printed. Nothing where the process is gone."""
+    told = []
+
+    def read(ref):
+        told.append(rig.repl.printed(int(ref)))
+        return Handed(content=b"")
+
+    rig = begin({"read": read})
+    rig.run("print('before' * 2_000)")
+    rig.run("print('x' * 9_000)\nprint('\u00e9\u00e9')\nread('4')\nread('6')\nread('10000')")
+    assert told == ["\u00e9\n", "\n\u00e9\u00e9\n", "x" * 9_000 + "\n\u00e9\u00e9\n"]
+    rig.repl.close()
+    assert rig.repl.printed(100) == ""
+
+
 def test_a_cell_stops_when_it_is_told_to(begin):
     """From any thread; here by what the Cell itself asks for."""
     stop = threading.Event()

@@ -36,6 +36,8 @@ _SAVE_SECONDS = 60.0
 _WORD_CHARS = 16_000
 _VARIABLES, _MANY_VARIABLES = 200, 10_000
 _NAME_CHARS = 1_000
+_PRINTED_PIECES = 500
+"""Looked at of a Cell's output while it runs."""
 _HELD_PART = 8
 """The session's log is held where it is at most one so-manieth of what a Cell may hold: it is there three times."""
 _WALLS = (
@@ -99,6 +101,7 @@ class MontyRepl:
         self._output_bytes = output_bytes
         self._talking = threading.Lock()
         self._is_closed = False
+        self._running: _Turn | None = None
         self._cells: dict[int, int] = {}
         self._named: set[str] = set()
         self.layers = (f"Monty {pydantic_monty.__version__}{_WALLS}",)
@@ -130,7 +133,7 @@ class MontyRepl:
         """Run a Cell; the outcome is there at its time-out: its worker cannot be told to stop, only be ended."""
         del grace_seconds
         started = time.monotonic()
-        turn = _Turn(bindings=bindings)
+        turn = self._running = _Turn(bindings=bindings)
         told, why = "", ""
         ending: Ending | None = None
         variables: tuple[tuple[str, str], ...] = ()
@@ -190,6 +193,14 @@ class MontyRepl:
         except (WorkerGone, MontyError) as error:
             raise ReplGone(f"the Repl's process was ended: {error}") from error
         return Restored(lost=tuple((name, why) for name, _offset, _length in places) if why else ())
+
+    def printed(self, most_bytes: int) -> str:
+        """The end of what the Cell that runs has printed so far."""
+        if self._running is None or self._is_closed:
+            return ""
+        pieces = self._running.printed[-_PRINTED_PIECES:]
+        content = "".join(pieces)[-most_bytes:].encode("utf-8", "replace")
+        return content[-most_bytes:].decode("utf-8", "replace").lstrip("\ufffd")
 
     def close(self) -> None:
         """End the worker, from any thread; whoever talks with it is told that it ended."""
