@@ -7,8 +7,8 @@ Documents that are indexed have their secrets listed already; other texts are se
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from rlm_mcp.errors import StoreDamaged
@@ -19,6 +19,7 @@ from rlm_mcp.sandbox.repl import Outcome
 from rlm_mcp.store import documents
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.documents import DocumentRow, LoadedRow
+from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.sublm.lm import Stop
 
 _PIECE_BYTES = 1 << 20
@@ -94,10 +95,22 @@ class Known:
                 yield from _listed(store, number, row)
 
 
-def loaded_secrets(store: Store, loaded: Iterable[LoadedRow]) -> Iterator[str]:
-    """The secrets of loaded Documents."""
-    for row in loaded:
-        yield from _listed(store, row.document, row)
+class OfSession:
+    """The secrets of what a Session has loaded, for its own Cells; read again where another Document is there."""
+
+    def __init__(self) -> None:
+        self._loaded: frozenset[int] = frozenset()
+        self._known = Known()
+
+    def known(self, store: Store, session: SessionRow) -> Known:
+        """As of now."""
+        rows = documents.known_to(store, session)
+        loaded = frozenset(row.document for row in rows)
+        if loaded != self._loaded:
+            self._known = Known(lambda: nullcontext(store), loaded=rows)
+            self._known.ready(Stop())
+            self._loaded = loaded
+        return self._known
 
 
 def _listed(store: Store, number: int, row: DocumentRow | LoadedRow) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from rlm_mcp.errors import ReplBusy, ReplGone, UsageError
 from rlm_mcp.locks import Held, locked
+from rlm_mcp.recursion.known import OfSession
 from rlm_mcp.sandbox.repl import Binding, Cell, Repl
 from rlm_mcp.store import belongings, cells
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
@@ -67,6 +68,7 @@ class SessionRepl:
         self._callers: list[tuple[object, threading.Event]] = []
         """Who waits for a Cell, and what is set to stop it."""
         self._variables: Variables = ()
+        self._secrets = OfSession()
         self._unsaved_cells = 0
         self._unsaved_seconds = 0.0
         self._save_seconds = 0.0
@@ -117,7 +119,7 @@ class SessionRepl:
             told = known(store, scope)
             cell = Cell(number=self._number + 1, code=code, timeout_seconds=timeout_seconds, session=told)
             self._number = _UNKNOWN  # until it is written down
-            outcome = live.run(cell, bindings, stop=stop)
+            outcome = self._secrets.known(store, session).without(live.run(cell, bindings, stop=stop))
             row, is_redacted = written(session, cell, outcome, before)
             with store.writing():
                 cells.add(store, row)

@@ -18,6 +18,7 @@ from rlm_mcp.store.cells import CellStatus
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.verbs.bindings import bindings
+from rlm_mcp.verbs.load import load
 from rlm_mcp.verbs.locate import locate
 from rlm_mcp.verbs.read import read
 from rlm_mcp.verbs.repl import MAX_CODE_CHARS, SessionRepl
@@ -149,6 +150,17 @@ def test_secrets_are_neither_in_the_answer_nor_in_the_journal(holder, store, ses
         assert path.suffix == ".vars" or not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
     holder.kill()
     assert holder.shown(f"token == '{TOKEN[:10]}' + '{TOKEN[10:]}'") == "True"
+
+
+def test_no_slice_of_a_loaded_documents_secret_is_in_the_answer_or_the_journal(holder, store, session, tmp_path):
+    """A part has no shape to be known by; that it is part of something loaded is known. Cells see all of it."""
+    assert TOKEN[10:30] in holder.run(f"print('{TOKEN[10:30]}')").output
+    (tmp_path / "key.txt").write_text(f"token: {TOKEN} end")
+    load(store, session, str(tmp_path / "key.txt"), "key.txt")
+    found = holder.run(f"part = '{TOKEN[10:30]}'\nprint(part, len(part))\nFINAL(part[:16])")
+    assert found.output == "[REDACTED:secret] 20\n[REDACTED:secret]"
+    assert found.final == "[REDACTED:secret]"
+    assert cells.after(store, session.key, 1)[0].output == found.output
 
 
 def test_code_that_cannot_be_is_refused_before_anything_runs(holder):
