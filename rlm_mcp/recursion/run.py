@@ -25,7 +25,8 @@ from rlm_mcp.recursion.noting import Notes, RunAnswer
 from rlm_mcp.recursion.reply import code_of
 from rlm_mcp.recursion.run_repl import RunRepl
 from rlm_mcp.recursion.scope import Scope, Source
-from rlm_mcp.sandbox.repl import Binding, Cell, Outcome, Repl
+from rlm_mcp.recursion.setting_off import set_off
+from rlm_mcp.sandbox.repl import ENDING_OR_ASKING, Binding, Cell, Outcome, Repl
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.runs import RunRow, new_id
@@ -281,7 +282,8 @@ class Run:
 
     def _told(self, outcome: Outcome, number: int, refusal: str) -> str:
         """What the root is told of a Cell."""
-        words = [cut(outcome.output.rstrip("\n"), self._engine.output_chars, f"read('c{number}')")]
+        printed = cut(outcome.output.rstrip("\n"), self._engine.output_chars, f"read('c{number}')")
+        words = [set_off(printed, "output") if printed else ""]
         if outcome.lost_bytes:
             words.append(f"({outcome.lost_bytes:,} bytes more were printed and not kept)")
         if outcome.ending is None:

@@ -21,6 +21,7 @@ from rlm_mcp.recursion.noting import RunAnswer
 from rlm_mcp.recursion.run import OK, Engine, Run, ended_by
 from rlm_mcp.recursion.schema import parsed
 from rlm_mcp.recursion.scope import Scope, Source
+from rlm_mcp.recursion.setting_off import set_off
 from rlm_mcp.redact import redact
 from rlm_mcp.store import runs
 from rlm_mcp.store.database import Store
@@ -213,7 +214,7 @@ def _read_at_once(scope: Scope) -> Sequence[Source]:
 
 
 def _atomic_request(question: str, scope: Scope, model: str) -> Request:
-    texts = (f"<text name={source.name!r}>\n{source.text()}\n</text>" for source in _read_at_once(scope))
+    texts = (set_off(source.text(), "text", f"name={source.name!r}") for source in _read_at_once(scope))
     return Request(
         prompt="\n\n".join((question, *texts)),
         system=prompt_text("atomic"),
