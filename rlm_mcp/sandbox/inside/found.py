@@ -36,28 +36,32 @@ def _shown(item: object) -> str:
 
 
 class Counted(Lines[T]):
-    """A list that may be the first part of a longer one: ``total`` says how many there are in all."""
+    """A list that may be the first part of a longer one: ``total`` says how many there are in all.
 
-    __slots__ = ("is_at_least", "total")
+    ``note``: what to know of it; empty for nothing.
+    """
 
-    def __init__(self, items: Iterable[T], total: int, *, is_at_least: bool = False) -> None:
+    __slots__ = ("is_at_least", "note", "total")
+
+    def __init__(self, items: Iterable[T], total: int, *, is_at_least: bool = False, note: str = "") -> None:
         super().__init__(items)
         self.total = total
         self.is_at_least = is_at_least
+        self.note = note
 
     def __repr__(self) -> str:
-        shown = super().__repr__()
+        shown = super().__repr__() + (f"\n({self.note})" if self.note else "")
         if self.total <= len(self):
             return shown
         return f"{shown}\n({'at least ' if self.is_at_least else ''}{self.total:,} in all, {len(self):,} here)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _counted, (list(self), self.total, self.is_at_least)
+        return _counted, (list(self), self.total, self.is_at_least, self.note)
 
 
-def _counted(items: list[T], total: int, is_at_least: bool) -> Counted[T]:
+def _counted(items: list[T], total: int, is_at_least: bool, note: str = "") -> Counted[T]:
     """One that was saved."""
-    return Counted(items, total, is_at_least=is_at_least)
+    return Counted(items, total, is_at_least=is_at_least, note=note)
 
 
 class _Fields:

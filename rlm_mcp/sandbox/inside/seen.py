@@ -60,9 +60,10 @@ class Repo:
         return self.bytes(path).decode(encoding, "replace")
 
     def grep(self, pattern: str, glob: str = "", *, ignore_case: bool = False, limit: int = 10_000) -> list[Place]:
-        """Every line the pattern matches, at most ``limit``; ``.total`` says how many there are."""
+        """Every line the pattern matches, at most ``limit``; ``.total``: of all; ``.note``: files passed over."""
         found = self._host.ask("repo_grep", pattern=pattern, glob=glob, ignore_case=ignore_case, limit=limit)
-        return Counted((Place(*row) for row in found["matches"]), found["total"], is_at_least=found["is_at_least"])
+        places = (Place(*row) for row in found["matches"])
+        return Counted(places, found["total"], is_at_least=found["is_at_least"], note=found.get("note", ""))
 
     def diff(self, since: object, path: str = "", *, stat: bool = False) -> str:
         """Unified diff of the working tree since then."""

@@ -78,6 +78,17 @@ def test_a_grep_gives_places(seen):
     assert seen.fails("repo.grep('x', limit=-1)").startswith("HostError")
 
 
+def test_a_grep_says_which_file_was_too_large(seen, repo):
+    """Below what it shows, and saved with it."""
+    with (repo / "src" / "giant.bin").open("wb") as file:
+        file.truncate((256 << 20) + 1)
+    assert seen.shown("found = repo.grep('fresh')\nfound").splitlines()[1:] == [
+        "(not searched, too large: src/giant.bin)"
+    ]
+    assert seen.shown("import pickle; pickle.loads(pickle.dumps(found)).note == found.note") == "True"
+    assert seen.shown("repo.grep('fresh', 'src/*.py').note") == "''"
+
+
 def test_a_diff_shows_what_changed_since(seen, repo):
     """Or is refused with words."""
     assert seen.shown("repo.diff('1 second ago')").startswith("# ")

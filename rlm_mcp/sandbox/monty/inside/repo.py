@@ -28,6 +28,7 @@ class Places:
         self.items = [Place(row) for row in found["matches"]]
         self.total = found["total"]
         self.is_at_least = found["is_at_least"]
+        self.note = found.get("note", "")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -39,7 +40,7 @@ class Places:
         return self.items[place]
 
     def __repr__(self) -> str:
-        shown = listed(self.items)
+        shown = listed(self.items) + (f"\n({self.note})" if self.note else "")
         if self.total <= len(self.items):
             return shown
         return f"{shown}\n({'at least ' if self.is_at_least else ''}{self.total:,} in all, {len(self.items):,} here)"
@@ -78,7 +79,7 @@ class Repo:
         return self.bytes(path).decode(encoding, "replace")
 
     def grep(self, pattern: str, glob: str = "", *, ignore_case: bool = False, limit: int = 10_000) -> Places:
-        """Every line the pattern matches, at most limit; .total says how many there are."""
+        """Every line the pattern matches, at most limit; .total: how many there are; .note: files passed over."""
         arguments = {"pattern": pattern, "glob": glob, "ignore_case": ignore_case, "limit": limit}
         return Places(self._host.ask("repo_grep", arguments))
 
