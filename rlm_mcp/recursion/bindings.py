@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from rlm_mcp.errors import BudgetExceeded, Cancelled, QueryError, SubLMTimeout
+from rlm_mcp.errors import QueryError
 from rlm_mcp.recursion.asking import Answered, Asking
 from rlm_mcp.recursion.children import Child, Children, Parent
 from rlm_mcp.recursion.conversation import Tally
@@ -95,8 +95,8 @@ class RunBindings:
         came = [answer for answer in answers if isinstance(answer, Asked)]
         self._tally.add([answer.worth for answer in came])
         for answer in answers:
-            if isinstance(answer, BudgetExceeded | Cancelled) or (isinstance(answer, SubLMTimeout) and is_last):
-                self._limit.hit(answer)
+            if not isinstance(answer, Asked):
+                self._limit.failed(answer, is_last=is_last)
 
     def heard_child(self, answer: str) -> None:
         """A child has answered."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rlm_mcp.errors import BudgetExceeded, RlmError
+from rlm_mcp.errors import BudgetExceeded, Cancelled, RlmError, SubLMRefused, SubLMTimeout
 from rlm_mcp.recursion.children import AT_ONCE
 from rlm_mcp.recursion.conversation import Tally
 from rlm_mcp.sublm.budget import Budget
@@ -21,9 +21,11 @@ _LOOK_SECONDS = 0.05
 class Limit:
     """What one Run has reached: then it has no answer, whatever its Cells make of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_model: Callable[[], str]) -> None:
+        """``own_model``: whom Cells ask where they name nobody; only looked at when a model refuses everything."""
+        self._own_model = own_model
         self.error: RlmError | None = None
-        """What was reached first; money, calls, tokens, time, or that it was cancelled."""
+        """What was reached first: money, calls, tokens, time; or that it was cancelled, or has no model to ask."""
         self.depth: BudgetExceeded | None = None
         """The running Cell asked for a Run below, and there may be none."""
         self.insists = threading.Event()
@@ -37,6 +39,16 @@ class Limit:
             self.depth = error
         elif self.error is None:
             self.error = error
+
+    def failed(self, error: RlmError, *, is_last: bool) -> None:
+        """A question failed so; note it where no other could be answered.
+
+        Args:
+            is_last: the Cell's time is the Run's.
+        """
+        is_limit = isinstance(error, BudgetExceeded | Cancelled) or (isinstance(error, SubLMTimeout) and is_last)
+        if is_limit or (isinstance(error, SubLMRefused) and error.model and error.model == self._own_model()):
+            self.hit(error)
 
     def called(self) -> None:
         """The Cell asks for something."""

@@ -119,7 +119,7 @@ class Run:
         self._budget = budget
         self._stop = Stop(seconds=budget.seconds_left(), parent=stop)
         self._parent = parent
-        self._limit = Limit()
+        self._limit = Limit(lambda: self._sub_model)
         self._notes = Notes(run=self.id, lend=engine.lend)
         looking = Looking(
             run=self.id, session_key=engine.session["key"], scope=scope, data=engine.data, lend=engine.lend
@@ -319,8 +319,7 @@ class Run:
         except StoreError:
             raise
         except RlmError as error:
-            if isinstance(error, BudgetExceeded | Cancelled) or (isinstance(error, SubLMTimeout) and is_last):
-                self._limit.hit(error)
+            self._limit.failed(error, is_last=is_last)
             return failed(type(error).__name__, str(error))
         self._given.heard_child(found.answer)
         return entry(found)
@@ -340,6 +339,11 @@ class Run:
         deadline = self._stop.deadline
         return self._stop.is_told or (deadline is not None and time.monotonic() >= deadline)
 
+    @property
+    def _sub_model(self) -> str:
+        """Whom Cells ask where they name nobody."""
+        return self._engine.sub_model or self._engine.sub.backend.default_model
+
     def _row(self, way: str) -> RunRow:
         engine = self._engine
         return RunRow(
@@ -355,7 +359,7 @@ class Run:
             place=self.place[1],
             refs=self._scope.refs,
             model=engine.root_model or engine.root.backend.default_model,
-            sub_model=engine.sub_model or engine.sub.backend.default_model,
+            sub_model=self._sub_model,
             backend=engine.root.backend.name,
             limits=asdict(self._budget.limits),
             started=time.time(),

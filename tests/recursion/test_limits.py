@@ -6,9 +6,9 @@ import time
 import pytest
 
 from rlm_mcp.costs import Limits
-from rlm_mcp.errors import BudgetExceeded, Cancelled, RunEnded, SubLMTimeout
+from rlm_mcp.errors import BudgetExceeded, Cancelled, RunEnded, SubLMRefused, SubLMTimeout
 from rlm_mcp.store import runs
-from rlm_mcp.sublm.lm import Stop
+from rlm_mcp.sublm.lm import Request, Stop
 from tests.recursion.conftest import Rigs
 from tests.recursion.rig import Came, RunRig, block, by_model, nobody, steps
 
@@ -380,3 +380,39 @@ def test_a_run_that_was_cancelled_before_it_began_asks_nobody(runs_with: Rigs) -
     _is_typed(came, "cancelled", Cancelled)
     assert rig.model.came == []
     assert rig.ledger().calls == 0
+
+
+def _refuses(request: Request) -> SubLMRefused:
+    return SubLMRefused("no such model", model=request.model)
+
+
+@pytest.mark.parametrize("code", [SWALLOW, "llm_query_batched(context.splitlines())"])
+def test_a_sub_model_that_refuses_everybody_ends_the_run(runs_with: Rigs, code: str) -> None:
+    """Its name or key is wrong: no other Cell would come further. It is asked once by each who asks at that time."""
+    rig = runs_with(by_model(root=steps(block(code)), sub=_refuses))
+    came = rig.ask("Classify.", _LINES, limits=Limits(calls=500, seconds=60.0))
+    _is_typed(came, "model", SubLMRefused)
+    assert sum(served.request.model == "root" for served in rig.model.came) == 1
+    assert sum(served.request.model == "sub" for served in rig.model.came) <= rig.engine.width
+
+
+def test_a_sub_model_that_refuses_a_child_ends_its_parent_too(runs_with: Rigs) -> None:
+    """Every other child would ask the same model."""
+
+    def root(request: Request) -> str:
+        first = request.history[0][0] if request.history else request.prompt
+        return block("llm_query('x')" if first.startswith("again?") else "print(rlm_query('again?', context))")
+
+    rig = runs_with(by_model(root=root, sub=_refuses))
+    came = rig.ask("Classify.", _LINES)
+    _is_typed(came, "model", SubLMRefused)
+    assert len(rig.model.came) == 3
+
+
+def test_a_wrong_model_that_a_cell_names_itself_is_for_the_root_to_mend(runs_with: Rigs) -> None:
+    """It hears of it, and the Run goes on."""
+    wrong = "try:\n    llm_query('x', model='gpt-0')\nexcept Exception as error:\n    print(context[:1], error)"
+    model = by_model(root=steps(block(wrong), block("FINAL('mended')")), **{"gpt-0": _refuses})
+    came = runs_with(model).ask("How many?", _LINES)
+    assert came.answer.answer == "mended"
+    assert "no such model" in came.steps[0].output
