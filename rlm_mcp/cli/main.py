@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import os
 import signal
 import sys
@@ -105,11 +106,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _end_in_order() -> None:
     """SIGTERM and SIGHUP unwind as Ctrl-C does, with the exit code of shells for them, unless ignored (``nohup``)."""
-    told = [-_AGAIN_SECONDS]
+    told = [-math.inf]
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        last, told[0] = told[0], time.monotonic()
-        if told[0] - last > _AGAIN_SECONDS:
+        now = time.monotonic()
+        if now - told[0] > _AGAIN_SECONDS:
+            told[0] = now
             raise SystemExit(128 + number)
 
     for name in ("SIGTERM", "SIGHUP"):

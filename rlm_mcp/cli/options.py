@@ -25,6 +25,7 @@ class Amount(click.FloatRange):
     """A number within limits. ``nan`` and ``inf`` are none, though no comparison refuses the one, and few the other."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; click refuses what is none, or out of its limits."""
         found = super().convert(value, param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value!r} is no amount; give a number such as 0.5, or leave the option out.", param, ctx)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ from typing import Any
 import click
 
 from rlm_mcp.asker import Asker, How
-from rlm_mcp.cli.options import Which, as_json, find, print_json, which_session
+from rlm_mcp.cli.options import Amount, Which, as_json, find, print_json, which_session
 from rlm_mcp.cli.view import show, show_passing
 from rlm_mcp.costs import Spent
-from rlm_mcp.errors import RlmError, StoreError, UsageError
+from rlm_mcp.errors import Cancelled, RlmError, StoreError, UsageError
+from rlm_mcp.process import seconds_since_start
 from rlm_mcp.recursion.run import OK, ended_by
 from rlm_mcp.server.asking_text import answer_text, estimate_text
 from rlm_mcp.verbs.ask import AskAnswer, Estimate
@@ -24,7 +24,8 @@ from rlm_mcp.wiring import wire
 
 _EXIT_FAILED = 1
 _WRONG = "usage"
-_EXIT_CODES = {OK: 0, _WRONG: 2, "cancelled": 130}
+_CANCELLED = "cancelled"
+_EXIT_CODES = {OK: 0, _WRONG: 2, _CANCELLED: 130}
 _LEAST_SECONDS = 0.1
 _LOOK_SECONDS = 0.2
 _CANCEL_SECONDS = 10.0
@@ -44,8 +45,8 @@ _OPTIONS = (
     click.option("--sub-model", default="", metavar="M", help="The model that the code asks."),
     click.option("--max-calls", "calls", type=click.IntRange(0), default=None, help="Requests at most."),
     click.option("--max-tokens", "tokens", type=click.IntRange(0), default=None, help="Tokens in and out at most."),
-    click.option("--max-usd", "usd", type=click.FloatRange(0), default=None, help="US dollars at most."),
-    click.option("--max-seconds", "seconds", type=click.FloatRange(0.1), default=None, help="Seconds at most."),
+    click.option("--max-usd", "usd", type=Amount(0), default=None, help="US dollars at most."),
+    click.option("--max-seconds", "seconds", type=Amount(0.1), default=None, help="Seconds at most."),
     click.option("--max-depth", "depth", type=click.IntRange(0, 10), default=None, help="Runs below the first one."),
 )
 
@@ -57,7 +58,24 @@ def asking_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@click.command("ask")
+class Asking(click.Command):
+    """A command that answers with one object where JSON is wanted, also to a call that is itself wrong."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """What the arguments come to."""
+        wants_json = "--json" in args
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            if not wants_json:
+                raise
+            print_json(_nothing(_WRONG, UsageError(error.format_message())).record())
+            raise click.exceptions.Exit(_EXIT_CODES[_WRONG]) from error
+
+
+@click.command("ask", cls=Asking)
 @click.option("--question", "-q", required=True, metavar="TEXT", help="What you want to know.")
 @which_session
 @asking_options
@@ -75,7 +93,7 @@ def ask_command(which: Which, question: str, estimate: bool, as_json: bool, **ho
       rlm-mcp ask -q "What did we decide about caching?" --transcript FILE --json
 
     Needs somebody to ask: OPENAI_API_KEY or OPENAI_BASE_URL, or a `claude` or `codex` that is logged in. Exit codes:
-    0 answered, 1 not answered, 2 the call itself is wrong, 130 interrupted.
+    0 answered, 1 not answered, 2 the call itself is wrong, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
     """
     answered(which, question, how, as_json=as_json, is_estimate=estimate)
 
@@ -83,18 +101,24 @@ def ask_command(which: Which, question: str, estimate: bool, as_json: bool, **ho
 def answered(which: Which, question: str, how: Mapping[str, Any], *, as_json: bool, is_estimate: bool = False) -> None:
     """Ask, print what came of it, and leave with the exit code that tells it."""
     asked = _since_start(How(**how))
+    found: AskAnswer | Estimate | None = None
+    told: BaseException | None = None
     try:
         with wire() as stores, Asker(stores) as asker, stores.lend() as store:
             session = find(store, which) if which.is_named or not asked.files else None
-            found: AskAnswer | Estimate
             if is_estimate:
                 found = asker.estimate(store, session, question, asked)
             else:
-                found = _waited(asker.start(store, session, question, asked), as_json=as_json)
+                found, told = _waited(asker.start(store, session, question, asked), as_json=as_json)
     except RlmError as error:
         if not as_json:
             raise
-        found = AskAnswer(answer="", status=_status_of(error), way="", spent=Spent(), error=error)
+        found = _nothing(_status_of(error), error)
+    except (KeyboardInterrupt, SystemExit) as early:
+        if not as_json:
+            raise
+        told = early
+        found = found or _nothing(_CANCELLED, Cancelled("cancelled before anything was asked"))
     if isinstance(found, Estimate):
         _print_estimate(found, as_json=as_json)
         return
@@ -102,7 +126,14 @@ def answered(which: Which, question: str, how: Mapping[str, Any], *, as_json: bo
         print_json(found.record())
     else:
         show(answer_text(found))
+    if isinstance(told, SystemExit):
+        raise told
     click.get_current_context().exit(_EXIT_CODES.get(found.status, _EXIT_FAILED))
+
+
+def _nothing(status: str, error: RlmError) -> AskAnswer:
+    """Of a question that could not begin."""
+    return AskAnswer(answer="", status=status, way="", spent=Spent(), error=error)
 
 
 def _print_estimate(planned: Estimate, *, as_json: bool) -> None:
@@ -116,7 +147,7 @@ def _since_start(asked: How) -> How:
     """What was spent of the time until now counts too: who gives it looks at a clock on the wall."""
     if asked.seconds is None:
         return asked
-    return dataclasses.replace(asked, seconds=max(_LEAST_SECONDS, round(asked.seconds - time.process_time(), 2)))
+    return dataclasses.replace(asked, seconds=max(_LEAST_SECONDS, round(asked.seconds - seconds_since_start(), 2)))
 
 
 def _status_of(error: RlmError) -> str:
@@ -126,16 +157,21 @@ def _status_of(error: RlmError) -> str:
     return "store" if isinstance(error, StoreError) else ended_by(error)
 
 
-def _waited(job: Job, *, as_json: bool) -> AskAnswer:
-    """The job's answer; at a terminal with what is spent meanwhile. Ctrl-C ends it, and what it had is kept."""
+def _waited(job: Job, *, as_json: bool) -> tuple[AskAnswer, BaseException | None]:
+    """The job's answer; at a terminal with what is spent meanwhile.
+
+    Ctrl-C, SIGTERM or SIGHUP ends it, and what it had is kept; what they have raised is given too.
+    """
     has_screen = sys.stderr.isatty() and not as_json
+    told: BaseException | None = None
     try:
         state = job.wait(_LOOK_SECONDS)
         while not state.is_over:
             if has_screen:
                 show_passing(f"{job.id}: {state.seconds:.0f} s, {state.told}")
             state = job.wait(_LOOK_SECONDS)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ending:
+        told = ending
         job.stop.now()
         state = job.wait(_CANCEL_SECONDS)
     if has_screen:
@@ -144,4 +180,4 @@ def _waited(job: Job, *, as_json: bool) -> AskAnswer:
         raise state.error
     if state.answer is None:
         raise click.Abort
-    return state.answer
+    return state.answer, told

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from rlm_mcp.cli.options import Which, as_json, find, print_json, which_session
+from rlm_mcp.cli.options import Amount, Which, as_json, find, print_json, which_session
 from rlm_mcp.cli.prompt import converse
 from rlm_mcp.cli.running import Runner, is_done, show_answer
 from rlm_mcp.errors import UsageError
@@ -30,7 +30,7 @@ _MAX_TOKENS = 5_000_000
 @which_session
 @click.option(
     "--timeout",
-    type=click.FloatRange(MIN_SECONDS, MAX_SECONDS),
+    type=Amount(MIN_SECONDS, MAX_SECONDS),
     default=None,
     metavar="SECONDS",
     help=f"How long one cell may run (default: {DEFAULT_SECONDS:g}; at the prompt {MAX_SECONDS:g}).",

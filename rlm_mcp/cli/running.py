@@ -43,6 +43,7 @@ class Runner:
         self._thread = ThreadPoolExecutor(1, "rlm-mcp cell")
         self._told: list[float] = []
         """When Ctrl-C was pressed while the Cell ran."""
+        self._under_way: tuple[Future[ReplAnswer], Stop] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -50,6 +51,8 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if isinstance(error, SystemExit) and self._under_way is not None:  # SIGTERM or SIGHUP
+            self._give_up(*self._under_way, error.code if isinstance(error.code, int) else _EXIT_INTERRUPTED)
         self._thread.shutdown()
 
     def run(self, code: str) -> ReplAnswer:
@@ -66,6 +69,7 @@ class Runner:
                 owner=self,
                 more=self._asker.cell_bindings(self.session, stop),
             )
+            self._under_way = (running, stop)
             self._await(running, stop)
             if self._told and sys.stderr.isatty():
                 say(err=True)  # behind the terminal's own ^C
@@ -83,6 +87,16 @@ class Runner:
                 is_said = True
                 show_aside("[another process runs a Cell, or variables are being restored; Ctrl-C again leaves]")
 
+    def _give_up(self, running: Future[ReplAnswer], asking: Stop, exit_code: int) -> None:
+        """Stop the Cell; where it does not stop, or another process holds the Session, end at once."""
+        asking.now()
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        while not running.done():
+            self._repls.interrupt(self)
+            if time.monotonic() > deadline:
+                self._leave(exit_code)
+            wait((running,), timeout=_LOOK_SECONDS)
+
     @contextmanager
     def _interrupts(self) -> Iterator[None]:
         """Ctrl-C goes to the Cell."""
@@ -96,11 +110,11 @@ class Runner:
     def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         self._told.append(time.monotonic())
 
-    def _leave(self) -> NoReturn:
+    def _leave(self, exit_code: int = _EXIT_INTERRUPTED) -> NoReturn:
         """End at once: the thread may wait for minutes. The journal has a Cell whole or not at all."""
         self._repls.close()
         sys.stdout.flush()
-        os._exit(_EXIT_INTERRUPTED)
+        os._exit(exit_code)
 
 
 def show_answer(answer: ReplAnswer) -> None:

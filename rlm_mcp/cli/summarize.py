@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from rlm_mcp.cli.options import Which, as_json, which_session
-from rlm_mcp.cli.question import answered, asking_options
+from rlm_mcp.cli.question import Asking, answered, asking_options
 
 
-@click.command("summarize")
+@click.command("summarize", cls=Asking)
 @click.option("--focus", default="", metavar="TEXT", help="What matters most.")
 @which_session
 @asking_options

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -63,6 +64,14 @@ class Terminal:
             self._unread += piece
         shown, found, self._unread = seen.partition(text)
         return shown + found
+
+    def ended_by(self, number: signal.Signals) -> int:
+        """Send its process a signal, and again: readline minds it only while it waits. The exit code."""
+        while self._child.poll() is None:
+            self._child.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(timeout=5)
+        return self._child.returncode
 
     def interrupt(self) -> None:
         """Press Ctrl-C once nothing more is shown: readline minds it only while it waits, a Cell only once it runs."""

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import pytest
 from rlm_mcp.config import read_paths
 from rlm_mcp.wiring import wire
 from tests.asked import FIND_IT, KEY, NEEDLE, SECRET, a_log, environment, programs
-from tests.cli.rig import ROOT, CommandLine, Said
+from tests.cli.rig import ROOT, CommandLine, Said, shell
 from tests.cli.terminal import Terminal
+from tests.server.rig import until
 from tests.sublm.endpoint import Answer, Endpoint, Fault, Script, running_endpoint
 
 Serving = Callable[[Script], Endpoint]
@@ -272,22 +273,76 @@ def test_a_wrong_call_ends_with_2(cli: CommandLine, serving: Serving, log: Path,
     assert endpoint.requests == []
 
 
-def test_ctrl_c_keeps_what_there_was(serving: Serving, log: Path) -> None:
-    """Exit code 130; the Run is kept with its steps, and nothing is sent any more."""
+_NOHUP = pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="SIGHUP is ignored here")
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=_NOHUP)],
+)
+def test_ctrl_c_and_its_kind_keep_what_there_was(
+    serving: Serving, log: Path, number: signal.Signals, exit_code: int
+) -> None:
+    """The exit code of shells; the one object with the Run's last steps; and nothing is sent any more."""
     code = "print('seen so far: 7')\nFINAL(llm_query_batched([f'{n}?' for n in range(100)]))"
     endpoint = serving(programs(code, sub=lambda _prompt: Answer(seconds=3600)))
-    command = [sys.executable, "-m", "rlm_mcp", "ask", "-q", "What?", "--context", str(log), "--json"]
-    with subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as asking:
+    with _asking("--context", log) as asking:
         endpoint.wait_for(lambda now: now.under_way >= 8)
-        asking.send_signal(signal.SIGINT)
+        asking.send_signal(number)
         out, err = asking.communicate(timeout=60)
     found = json.loads(out)
-    assert (asking.returncode, found["status"], found["answer"], err) == (130, "cancelled", "", b"")
+    assert (asking.returncode, found["status"], found["answer"], err) == (exit_code, "cancelled", "", b"")
     assert (found["calls"], found["abandoned"], found["tokens"]["out"]) == (9, 8, endpoint.tokens_out)
     assert "seen so far: 7" in found["partial"]
     assert len(endpoint.requests) == 9
+
+
+def test_a_program_that_is_asked_ends_with_sigterm(tmp_path: Path, log: Path) -> None:
+    """``claude -p`` is ended and its folder removed; the run is told as cancelled, not as lost."""
+    folders, binaries, noted = tmp_path / "folders", tmp_path / "bin", tmp_path / "noted"
+    folders.mkdir()
+    binaries.mkdir()
+    claude = binaries / "claude"
+    claude.write_text(f"#!/bin/sh\necho $$ > {noted}.new; mv {noted}.new {noted}; exec sleep 600\n")
+    claude.chmod(0o755)
+    environ = environment(None, tmp_path, PATH=f"{binaries}:/usr/bin:/bin", TMPDIR=str(folders))
+    with _asking("--context", log, environ={**environ, "RLM_MCP_SUB_BACKEND": "claude"}) as asking:
+        until(noted.exists)
+        asking.terminate()
+        out, err = asking.communicate(timeout=60)
+    assert (asking.returncode, json.loads(out)["status"], err) == (143, "cancelled", b"")
+    until(lambda: not Path(f"/proc/{noted.read_text().strip()}").exists())
+    assert list(folders.iterdir()) == []
+    assert "cancelled" in shell("runs", **{**environ, "PATH": os.environ["PATH"]}).stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--context", "no-such-file"], "no-such-file"),
+        (["--context", "LOG", "--max-calls", "many"], "many"),
+        (["--context", "LOG", "--max-calls", "-1"], "-1"),
+        (["--context", "LOG", "--max-usd", "nan"], "'nan' is no amount; give a number such as 0.5"),
+        (["--context", "LOG", "--max-usd", "inf"], "'inf' is no amount"),
+        (["--context", "LOG", "--max-seconds", "nan"], "'nan' is no amount"),
+        (["--no-such-option"], "--no-such-option"),
+        (["--transcript", "a", "--session", "b"], "not both"),
+    ],
+)
+def test_a_wrong_call_is_told_as_the_one_object_too(
+    cli: CommandLine, serving: Serving, log: Path, wrong: list[str], said: str
+) -> None:
+    """Whether click or we find the mistake; ``summarize`` as ``ask``. Nobody is asked."""
+    endpoint = serving(programs(FIND_IT))
+    arguments = [str(log) if word == "LOG" else word for word in wrong]
+    for command in (("ask", "-q", "What?"), ("summarize",)):
+        told = cli(*command, "--json", *arguments)
+        found = json.loads(told.out)
+        assert set(found) >= RECORD
+        assert (told.code, told.err, found["status"], found["answer"], found["calls"]) == (2, "", "usage", "", 0)
+        assert found["error"]["type"] == "UsageError"
+        assert said in found["error"]["message"]
+    assert endpoint.requests == []
 
 
 def test_the_key_is_nowhere(cli: CommandLine, serving: Serving, log: Path) -> None:
@@ -423,3 +478,15 @@ def _nobody_there(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         monkeypatch.setenv(name, value)
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+
+
+def _asking(*arguments: str | Path, environ: Mapping[str, str] = os.environ, **more: Any) -> subprocess.Popen[bytes]:
+    """``rlm-mcp ask --json`` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "rlm_mcp", "ask", "-q", "What?", "--json", *map(str, arguments)],
+        env={**environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **more,
+    )

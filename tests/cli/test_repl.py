@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -215,6 +216,29 @@ def test_who_will_not_wait_for_another_process_may_leave(recorded_session: Path)
             terminal.interrupt()
             assert terminal.end()[0] == EXIT_INTERRUPTED
         assert cells.last_number(store, session.key) == 0
+
+
+def test_sigterm_ends_a_cell_in_order(cli: CommandLine, recorded_session: Path, tmp_path: Path) -> None:
+    """What earlier Cells assigned is kept, nothing is asked any more, and the exit code is that of shells."""
+    script = programs("no root is asked", sub=lambda _prompt: Answer(seconds=3600))
+    with running_endpoint(script) as endpoint:
+        command = [sys.executable, "-m", "rlm_mcp", "repl", "--transcript", str(recorded_session), "--timeout", "600"]
+        environ = environment(endpoint, read_paths().home, PYTHONPATH=str(ROOT))
+        with subprocess.Popen(
+            [*command, "-c", "x = 41", "-c", "llm_query('slow')"], env=environ, cwd=ROOT, stdout=subprocess.PIPE
+        ) as running:
+            endpoint.wait_for(lambda now: now.under_way == 1)
+            running.terminate()
+            out, _ = running.communicate(timeout=60)
+        assert (running.returncode, out) == (143, b"")
+    assert cli("repl", "--transcript", recorded_session, "-c", "x").out == "41\n"
+
+
+def test_sigterm_ends_a_prompt(recorded_session: Path) -> None:
+    """It waits for a line, and leaves."""
+    with prompt("--transcript", recorded_session) as terminal:
+        terminal.answer("x = 1")
+        assert terminal.ended_by(signal.SIGTERM) == 143
 
 
 def test_a_cell_that_kills_its_process_leaves_the_prompt_open(recorded_session: Path) -> None:
