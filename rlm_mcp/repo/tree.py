@@ -2,7 +2,7 @@
 
 In a git repository its files are the tracked ones and the new ones that are not ignored; elsewhere all but those in
 folders that tools fill (``node_modules``, ``.venv`` ...). Repositories inside are listed by their own rules, submodules
-too. Symlinks are listed, and never followed.
+too; one that git cannot read is a plain folder. Symlinks are listed, and never followed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from rlm_mcp.errors import UsageError
+from rlm_mcp.errors import ProcessError, UsageError
 from rlm_mcp.repo import git
 from rlm_mcp.repo.git import Git, Repository
 from rlm_mcp.repo.globs import matcher
@@ -58,6 +57,8 @@ class Listing:
     """Files listed before the glob was laid on."""
     passed_over: tuple[str, ...]
     """Folders that tools fill (the first 20)."""
+    unread: tuple[str, ...]
+    """Folders with a repository that git cannot read (the first 20): what it ignores is listed too."""
     left_out: int
     """Neither files nor symlinks, too deep, or folders closed to us."""
     is_cut: bool
@@ -131,6 +132,7 @@ def files(root: Path, glob: str = "**/*", *, limits: TreeLimits = LIMITS) -> Lis
         is_git=tree.repository is not None,
         total=len(tree.kinds),
         passed_over=tuple(sorted(tree.passed_over)[:20]),
+        unread=tuple(sorted(tree.unread)[:20]),
         left_out=tree.left_out,
         is_cut=tree.is_cut,
     )
@@ -156,6 +158,7 @@ class Tree:
         self.kinds: dict[str, Kind] = {}
         """Files and links found."""
         self.passed_over: set[str] = set()
+        self.unread: set[str] = set()
         self.left_out = 0
         self.is_cut = False
         self._deadline = time.monotonic() + limits.seconds
@@ -213,7 +216,15 @@ class Tree:
             if self._is_enough():
                 return
             folder, asked = waiting.popleft()
-            for path in self._listed(folder, asked):
+            try:
+                listed = self._listed(folder, asked)
+            except ProcessError:
+                if not folder:
+                    raise
+                self.unread.add(folder)
+                self._walk(folder)
+                continue
+            for path in listed:
                 if self._is_enough():
                     return
                 kind = self.add(path)
@@ -234,7 +245,7 @@ class Tree:
             self.left_out += 1
         return kind
 
-    def _listed(self, folder: str, repository: Repository) -> Iterator[str]:
+    def _listed(self, folder: str, repository: Repository) -> list[str]:
         """What git tells of the repository in ``folder``: tracked and new, the folder put before each."""
         self._repositories += 1
         top = self.root / folder
@@ -245,9 +256,7 @@ class Tree:
             max_bytes=256 << 20,
         )  # fmt: skip
         before = f"{folder}/" if folder else ""
-        for path in os.fsdecode(ended.output).split("\0"):
-            if path:
-                yield before + path.removesuffix("/")
+        return [before + path.removesuffix("/") for path in os.fsdecode(ended.output).split("\0") if path]
 
     def _walk(self, start: str) -> None:
         """Take in all files below ``start``, those of repositories as git tells them."""

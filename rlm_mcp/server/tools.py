@@ -71,10 +71,12 @@ class Tools:
                 more = self.asker.cell_bindings(session, stop)
                 with self.asker.working():
                     return self.repls.run(store, session, owner=asked, more=more, **found).text
+            if asked.name == "load":
+                return load(store, session, **found, stop=asked.stop.event).text
             return _ANSWERS[asked.name](store, session, found)
 
     def cancel(self, asked: Asked) -> None:
-        """Nobody waits for the answer any more: a Cell or Run is stopped, all else is quick."""
+        """Nobody waits for the answer any more: a Cell, Run or load is stopped, all else is quick."""
         self.repls.interrupt(asked)
         asked.stop.now()
 
@@ -91,10 +93,6 @@ def _read(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:
     return f"{answer.text}\n[bytes {answer.start}-{answer.end} of {answer.total_bytes} of {answer.ref}{more}]"
 
 
-def _load(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:
-    return load(store, session, arguments["path"], arguments.get("name", "")).text
-
-
 def _brief(store: Store, session: SessionRow, arguments: dict[str, Any]) -> str:
     return brief(store, session, **arguments).text
 
@@ -106,7 +104,6 @@ def _status(store: Store, session: SessionRow, _arguments: dict[str, Any]) -> st
 _ANSWERS: dict[str, Callable[[Store, SessionRow, dict[str, Any]], str]] = {
     "search": _search,
     "read": _read,
-    "load": _load,
     "brief": _brief,
     "status": _status,
 }

@@ -6,6 +6,7 @@ between, what was named stays, and the next load of the rest goes on where this 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from rlm_mcp.verbs.load_files import MOST_BYTES_OF_ONE, Picked, Skipped, Wanted,
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all); a byte is done when it is copied and indexed."""
 
+_STOPPED = "stopped"
 _LISTED = 10
 _NAMED_EACH = 3
 """Of those skipped for one reason."""
@@ -47,7 +49,13 @@ class LoadAnswer:
 
 
 def load(
-    store: Store, session: SessionRow, path: str, name: str = "", *, progress: Progress | None = None
+    store: Store,
+    session: SessionRow,
+    path: str,
+    name: str = "",
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> LoadAnswer:
     """Bring a file, a folder or what a glob matches into the store, and let the Session know it by name.
 
@@ -55,20 +63,23 @@ def load(
     called ``name/<path in the folder>``. What a name stood for before is replaced. Relative paths are taken from the
     Session's folder.
 
+    Args:
+        stop: set from any thread, it ends the load; files that were done stay loaded.
+
     Raises:
-        DocumentError: nothing is there or nothing of it is text, it holds credentials, or it is too much.
+        DocumentError: nothing is there or nothing of it is text, it holds credentials, it is too much, or was stopped.
         StoreFull, StoreBusy, StoreError: the store cannot be written; files that were done stay loaded.
         UsageError, QueryError, ProcessError: the folder cannot be listed, or the glob means nothing.
     """
     picked = pick(path, name, cwd=session.cwd, store_home=store.paths.home)
     copying.tidy(store.paths)
-    work = _Work(store, session, progress, sum(each.size for each in picked.wanted))
+    work = _Work(store, session, progress, sum(each.size for each in picked.wanted), stop)
     skipped = list(picked.skipped)
     for wanted in picked.wanted:
         try:
             work.bring(wanted)
         except DocumentError as error:
-            if not picked.folder:
+            if not picked.folder or error.why == _STOPPED:
                 raise
             skipped.append(Skipped(path=wanted.name.removeprefix(f"{picked.folder}/"), why=error.why))
         work.done(wanted)
@@ -97,7 +108,14 @@ def load(
 class _Work:
     """A load under way."""
 
-    def __init__(self, store: Store, session: SessionRow, progress: Progress | None, total: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        session: SessionRow,
+        progress: Progress | None,
+        total: int,
+        stop: threading.Event | None,
+    ) -> None:
         self.store = store
         self.session = session
         self.rows: list[LoadedRow] = []
@@ -105,6 +123,7 @@ class _Work:
         self.changed: list[str] = []
         self._progress = progress
         self._total = total
+        self._stop = stop
         self._done = 0
         """Bytes of the files that are done."""
 
@@ -157,6 +176,11 @@ class _Work:
         self._tell(0)
 
     def _tell(self, of_this: int) -> None:
+        if self._stop is not None and self._stop.is_set():
+            raise DocumentError(
+                f"the load was stopped; {len(self.rows):,} documents are loaded, load it again for the rest",
+                why=_STOPPED,
+            )
         if self._progress is not None:
             self._progress(min(self._done + of_this, self._total), self._total)
 
@@ -176,6 +200,8 @@ def _text(answer: LoadAnswer, picked: Picked) -> str:
     skipped = _skipped_line(answer.skipped, picked.left_out)
     if skipped:
         lines.append(f"skipped {skipped}")
+    if picked.unread:
+        lines.append(f"git cannot read the repository in {_some(picked.unread)}: what it ignores is loaded too")
     key = picked.folder or rows[0].name
     lines.append(f"search them with scope=docs, read them by Ref; docs[{key!r}] in the REPL")
     return "\n".join(lines)

@@ -55,6 +55,8 @@ class Picked:
     skipped: tuple[Skipped, ...]
     left_out: int = 0
     """Pipes, sockets, devices, and folders that are closed to us or too deep."""
+    unread: tuple[str, ...] = ()
+    """Folders in it with a repository that git cannot read: what it ignores is wanted too."""
 
 
 def pick(asked: str, name: str, *, cwd: str, store_home: Path) -> Picked:
@@ -176,7 +178,13 @@ def _picked(root: Path, folder: str, paths: Iterable[str], listing: Listing, hom
             f"{str(root)!r} means {total:,} bytes, one load takes {MOST_BYTES:,}; name a folder in it, or a glob",
             why="too large",
         )
-    return Picked(folder=folder, wanted=tuple(wanted), skipped=tuple(skipped), left_out=listing.left_out)
+    return Picked(
+        folder=folder,
+        wanted=tuple(wanted),
+        skipped=tuple(skipped),
+        left_out=listing.left_out,
+        unread=tuple(path.encode("utf-8", "backslashreplace").decode() for path in listing.unread),
+    )
 
 
 def _member(root: Path, path: str, folder: str, home: Path) -> Wanted:

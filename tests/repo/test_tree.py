@@ -101,6 +101,23 @@ def test_a_folder_without_git_is_walked_past_what_tools_fill(tmp_path: Path):
     assert found.passed_over == (".venv", "__pycache__", "env", "node_modules")
 
 
+def test_a_repository_inside_that_git_cannot_read_is_a_plain_folder(tmp_path: Path):
+    """And named; in a repository and without; the outermost one is refused with git's words."""
+    for top in (repository(tmp_path / "git", a_py="1"), written(tmp_path / "plain", a_py="1")):
+        for name in ("broken", "fine"):
+            repository(top / "lib" / name, b_py="2", _gitignore="*.log\n")
+            (top / "lib" / name / "x.log").write_text("ignored")
+        (top / "lib" / "broken" / ".git" / "config").write_text("[no config")
+        found = tree.files(top)
+        assert found.paths == (
+            "a.py", "lib/broken/.gitignore", "lib/broken/b.py", "lib/broken/x.log", "lib/fine/.gitignore",
+            "lib/fine/b.py",
+        )  # fmt: skip
+        assert found.unread == ("lib/broken",)
+    with pytest.raises(ProcessError, match="config"):
+        tree.files(tmp_path / "git" / "lib" / "broken")
+
+
 def test_names_that_are_no_text_are_given_as_python_gives_them(tmp_path: Path):
     """Not UTF-8, with line ends, quotes and blanks: they open."""
     top = repository(tmp_path / "r", a="1")

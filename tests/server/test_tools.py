@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rlm_mcp.config import Paths, Settings
-from rlm_mcp.errors import QueryError
+from rlm_mcp.errors import DocumentError, QueryError
 from rlm_mcp.server.late import LateAsker
 from rlm_mcp.server.session import Beside, SessionFinder
 from rlm_mcp.server.tools import Asked, Tools
@@ -73,6 +73,15 @@ def test_repl_keeps_its_variables_from_call_to_call(tools: Tools) -> None:
     assert call(tools, "repl", {"code": "n = len(session.turns)"}).startswith("[c1; ")
     assert call(tools, "repl", {"code": "n", "timeout_seconds": 5}) == "7\n[c2]"
     assert call(tools, "read", {"ref": "c2"}) == "7\n"
+
+
+def test_a_cancelled_load_stops(tools: Tools, tmp_path: Path) -> None:
+    """Nothing more is loaded for nobody."""
+    (tmp_path / "app.log").write_text("something")
+    asked = Asked(name="load", arguments={"path": str(tmp_path / "app.log")})
+    tools.cancel(asked)
+    with pytest.raises(DocumentError, match="stopped"):
+        tools.call(asked)
 
 
 def test_load_brings_a_file_into_search_and_repl(tools: Tools, tmp_path: Path) -> None:

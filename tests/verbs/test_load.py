@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,40 @@ def test_progress_goes_up_to_all_of_it(store: Store, session: SessionRow, work: 
     assert {total for _done, total in told} == {size}
     assert told[-1][0] == size
     assert len(told) > 8
+
+
+def test_a_load_that_is_stopped_stops_at_the_file_it_is_at(store: Store, session: SessionRow, work: Path):
+    """What was done stays loaded; no name that stood before is forgotten."""
+    (work / "docs").mkdir()
+    for name in ("a.md", "b.md", "c.md"):
+        (work / "docs" / name).write_text(name)
+    load(store, session, "docs")
+    for name in ("a.md", "b.md", "c.md"):
+        (work / "docs" / name).write_text(f"{name} again")
+    stop = threading.Event()
+
+    def stopping(done: int, _total: int) -> None:
+        if done >= len("a.md again"):
+            stop.set()
+
+    with pytest.raises(DocumentError, match="1 documents are loaded, load it again") as raised:
+        load(store, session, "docs", progress=stopping, stop=stop)
+    assert raised.value.why == "stopped"
+    assert [(row.name, row.length) for row in documents.known_to(store, session)] == [
+        ("docs/a.md", 10), ("docs/b.md", 4), ("docs/c.md", 4),
+    ]  # fmt: skip
+
+
+def test_a_repository_that_git_cannot_read_is_loaded_as_a_folder_and_named(
+    store: Store, session: SessionRow, work: Path
+):
+    """The rest of the tree by its own rules."""
+    for name in ("a.md", "broken/b.md", "broken/.git/HEAD", "broken/.git/config"):
+        (work / "docs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / "docs" / name).write_text("[no config" if name.endswith("config") else "ref: refs/heads/main\n")
+    answer = load(store, session, "docs")
+    assert names(store, session) == ["docs/a.md", "docs/broken/b.md"]
+    assert "git cannot read the repository in broken: what it ignores is loaded too" in answer.text
 
 
 def test_a_line_of_50_megabytes_is_searched_and_read(store: Store, session: SessionRow, work: Path):
