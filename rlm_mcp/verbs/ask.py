@@ -30,7 +30,7 @@ from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Request, Stop
 from rlm_mcp.sublm.metered import Metered, Purpose
-from rlm_mcp.verbs.query import understand
+from rlm_mcp.verbs.query import content_words, understand
 from rlm_mcp.verbs.search import search
 
 SCOPES = ("session", "docs", "repo")
@@ -43,7 +43,9 @@ _SEARCH_TOKENS = 1_000
 _MOST_BYTES = 4 << 30
 _WHOLE_TOKENS = 16_000_000
 _LISTING = (["which"], ["what"], ["list"], ["show"], ["name"], ["give"], ["all"])
-"""How a question for a list begins."""
+"""How a question for a list begins, where it does not begin with what it is for: "files edited"."""
+_RECORDED = frozenset({"command", "edit", "read", "todo", "task", "lookup", "commit", "pull_request"})
+"""Facts that calls of tools leave: no such Fact, no such call. Others are known by words, or by what was printed."""
 _THOUGHT = frozenset({
     "after", "answer", "because", "before", "best", "compare", "explain", "first", "it", "largest", "last", "latest",
     "least", "longest", "mean", "means", "most", "order", "shortest", "that", "they", "this", "when", "who", "whom",
@@ -200,7 +202,8 @@ def _asks_for_a_list(question: str) -> bool:
     """Whether a list of Facts is the answer, and no thought about them is asked for."""
     words = re.findall(r"[a-z]+", question.lower())
     begins = " ".join(words[:2]) == "how many" or words[:1] in _LISTING
-    return begins and not _THOUGHT.intersection(words) and understand(question).is_plain_question
+    is_named = "?" not in question and bool(words) and content_words(question)[:1] == words[:1]
+    return (begins or is_named) and not _THOUGHT.intersection(words) and understand(question).is_plain_question
 
 
 def _fits_one_call(scope: Scope) -> bool:
@@ -225,15 +228,17 @@ def _atomic_request(question: str, scope: Scope, model: str) -> Request:
 
 
 def by_search(store: Store, session: SessionRow, question: str, run_id: str) -> AskAnswer | None:
-    """The answer of search, where the question is a typed one and nothing else, and search finds something.
+    """The answer of search, where the question is a typed one and nothing else, and search has the whole of it.
 
     Args:
         run_id: under which it is kept.
     """
     if not _asks_for_a_list(question):
         return None
+    kinds = {asked.kind for asked in understand(question).typed}
     found = search(store, session, question, max_tokens=_SEARCH_TOKENS)
-    if not found.total:
+    is_none = not found.total and found.text.startswith("no ") and kinds <= _RECORDED  # else: "nothing matches"
+    if not is_none and not (found.total and all(hit.kind in kinds for hit in found.hits)):
         return None
     row = RunRow(
         id=run_id,

@@ -47,6 +47,45 @@ def test_a_typed_question_is_answered_by_search_and_costs_nothing(asked: Makes) 
 
 
 @pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("files edited", "files edited (1): src/a.py"),
+        ("which commands failed?", "no failed commands (1 others)"),
+        ("open todos", "no todos recorded"),
+        ("commits", "no commits recorded"),
+    ],
+)
+def test_what_search_answers_completely_costs_nothing_also_where_there_is_none(
+    asked: Makes, question: str, answer: str
+) -> None:
+    """A question need be no sentence."""
+    at = asked(nobody)
+    at.transcript.write("src/a.py", "x = 1\n")
+    at.transcript.bash("ls", "src")
+    found = at.ask(question)
+    assert (found.status, found.way, found.spent.calls) == ("ok", "search", 0)
+    assert found.answer.startswith(answer)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["which tests failed?", "decisions", "errors", "tests passing?", "commands before the failure", "Look after the"],
+)
+def test_what_search_does_not_know_for_certain_is_asked(asked: Makes, question: str) -> None:
+    """No Fact of a kind that is known by words, or by the output of a program, is no proof that there is none."""
+    at = asked(_one_call("thought about"))
+    at.transcript.bash("ls", "src")
+    assert at.ask(question).way == "one call"
+
+
+def test_a_question_that_was_a_prompt_is_not_answered_by_where_it_stands(asked: Makes) -> None:
+    """Search finds the prompt then, which is no list of what is asked for."""
+    at = asked(_one_call("thought about"))
+    at.transcript.user("which commands failed?")
+    assert at.ask("which commands failed?").way == "one call"
+
+
+@pytest.mark.parametrize(
     "question",
     ["why did the tests fail?", "what does it say?", "is the task done?", "which file was edited most?",
      "which tests failed and why?", "what was the first error?", "Summarise the decisions", "when did the user ask?"],
