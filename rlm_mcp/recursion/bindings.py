@@ -165,7 +165,9 @@ class RunBindings:
     def _quoted(self, quotes: Any) -> None:
         if not isinstance(quotes, list) or not all(isinstance(quote, str) for quote in quotes):
             raise QueryError(f"quotes is {quotes!r:.80}; give a list of texts")
-        self.quotes = quotes[:MAX_QUOTES]
+        if len(quotes) > MAX_QUOTES:
+            raise QueryError(f"{len(quotes):,} quotes; at most {MAX_QUOTES} are checked: give those that prove most")
+        self.quotes = quotes
 
 
 def _nothing() -> None:

@@ -32,12 +32,14 @@ def check(
 ) -> tuple[Evidence, ...]:
     """Each quote with the first place where its very bytes stand; every source is read once, whatever is quoted.
 
+    Those beyond ``MAX_QUOTES`` are not looked for, and so are not verified.
+
     Args:
         is_over: looked at again and again; once it is so, what was not found yet stays unverified.
     """
     found: dict[str, Evidence] = {}
-    asked = list(dict.fromkeys(quotes[:MAX_QUOTES]))
-    fit = (quote for quote in asked if quote and len(quote) <= MAX_QUOTE_CHARS)
+    asked = list(dict.fromkeys(quotes))
+    fit = (quote for quote in asked[:MAX_QUOTES] if quote and len(quote) <= MAX_QUOTE_CHARS)
     wanted = {quote: quote.encode("utf-8", "surrogatepass") for quote in fit}
     for source in sources:
         if not wanted or is_over():

@@ -62,6 +62,9 @@ _ATOMIC = json.dumps(
         "required": ["answer"],
     }
 )
+_SCALAR = {"type": ["string", "null", "number", "boolean"]}
+_ANSWERED = json.dumps({"type": "object", "properties": {"answer": _SCALAR}, "required": ["answer"]})
+"""What is taken for that: a number is an answer as well as a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +165,8 @@ def ask(  # noqa: PLR0913  # what a question needs
     """
     if not question.strip():
         raise QueryError("the question is empty; ask something")
+    if _is_blank(scope):
+        raise QueryError(f"there is nothing to ask about: {scope.name} is empty")
     run = run or Run(engine, question, scope, budget=budget, stop=stop)
     if session is not None and scope.texts is None:
         found = by_search(store, session, question, run.id)
@@ -210,6 +215,12 @@ def _fits_one_call(scope: Scope) -> bool:
     """Whether all there is to read goes into one prompt."""
     is_listing = scope.texts is not None and scope.has_more
     return not is_listing and sum(source.size for source in _read_at_once(scope)) <= _GATE_BYTES
+
+
+def _is_blank(scope: Scope) -> bool:
+    """Whether there is nothing to read at all."""
+    texts = scope.texts
+    return texts is not None and _fits_one_call(scope) and not any(source.text().strip() for source in texts)
 
 
 def _read_at_once(scope: Scope) -> Sequence[Source]:
@@ -273,10 +284,11 @@ def _in_one_call(
         said = engine.root.ask(request, budget, stop, purpose)
     except (BudgetExceeded, SubLMError) as error:
         return RunAnswer(run=run_id, answer="", status=ended_by(error), error=error)
-    value, complaint = parsed(said.text, _ATOMIC)
+    value, complaint = parsed(said.text, _ANSWERED, is_cut=said.is_cut)
     if complaint:
         return None
-    if not value["answer"]:
+    answer, quotes = value["answer"], value.get("quotes")
+    if answer is None or answer == "":
         if scope.has_more:
             return None
         return RunAnswer(
@@ -286,8 +298,10 @@ def _in_one_call(
             error=RunEnded("the answer is not in the text, which was read whole", status=NOT_FOUND),
         )
     clean = engine.known.redact
-    evidence = without_secrets(check(value.get("quotes", []), _read_at_once(scope)), clean)
-    return RunAnswer(run=run_id, answer=clean(value["answer"]), status=OK, evidence=evidence)
+    proofs = [quote for quote in quotes if isinstance(quote, str)] if isinstance(quotes, list) else []
+    evidence = without_secrets(check(proofs, _read_at_once(scope)), clean)
+    text = answer if isinstance(answer, str) else json.dumps(answer)
+    return RunAnswer(run=run_id, answer=clean(text), status=OK, evidence=evidence)
 
 
 def _answer(ended: RunAnswer, budget: Budget, way: str) -> AskAnswer:

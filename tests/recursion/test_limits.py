@@ -194,6 +194,14 @@ def test_an_answer_that_is_none_is_sent_back(runs_with: Rigs, answer: str) -> No
     assert "FINAL refused" in rig.model.of("root")[1].prompt
 
 
+def test_more_quotes_than_are_checked_are_sent_back(runs_with: Rigs) -> None:
+    """The root chooses, nobody cuts them without a word."""
+    rig = runs_with(steps(block("FINAL('a', quotes=list(context[:51]))"), block("FINAL('b', quotes=[context[:5]])")))
+    came = rig.ask("?", "hello" * 20)
+    assert (came.answer.answer, len(came.answer.evidence)) == ("b", 1)
+    assert "51 quotes; at most 50 are checked: give those that prove most" in rig.model.of("root")[1].prompt
+
+
 def test_none_is_no_answer(runs_with: Rigs) -> None:
     """What a function that printed gives back; False and an empty list may be one."""
     rig = runs_with(steps(block("context[:1]\nFINAL(print('x'))"), block("FINAL([])")))
@@ -268,7 +276,7 @@ def test_megabytes_printed_come_back_cut_and_can_be_read_whole(runs_with: Rigs) 
     assert came.answer.answer == "5000017 START END hello"
     told = rig.model.of("root")[1].prompt
     assert len(told) <= 10_000
-    assert told.startswith("START xxx")
+    assert told.split("\n")[1].startswith("START xxx")
     assert "END hello" in told
     assert "c1" in told
     with rig.stores.lend() as store:
@@ -312,7 +320,7 @@ def test_a_repl_that_dies_is_replaced_and_the_root_is_told(runs_with: Rigs) -> N
     told = rig.model.of("root")[2].prompt
     assert "last words" in told
     assert "variables are gone" in told
-    assert came.steps[2].output == "False"
+    assert came.steps[2].output.split("\n")[1] == "False"
 
 
 def test_a_root_that_forges_frames_gets_nothing_by_it(runs_with: Rigs) -> None:

@@ -129,7 +129,9 @@ def test_every_question_is_kept_with_its_way_and_what_it_cost(asked: Makes) -> N
     assert at.read(found[1].run).startswith('Z4\n- "never touch zone Z4"  ')
 
 
-@pytest.mark.parametrize("said", ["It is Z4.", '{"answer": 4}', "[]", '{"quotes": []}', ""])
+@pytest.mark.parametrize(
+    "said", ["It is Z4.", '{"answer": [4]}', '{"answer": "4"} {"answer": "5"}', "[]", '{"quotes": []}', ""]
+)
 def test_a_reply_that_is_none_leads_to_a_run(asked: Makes, said: str) -> None:
     """Nothing is guessed from words."""
     at = asked(lambda r: said or "-" if "block at a time" not in r.system else block("FINAL(context.count('Z4'))"))
@@ -139,6 +141,31 @@ def test_a_reply_that_is_none_leads_to_a_run(asked: Makes, said: str) -> None:
         (row,) = runs.latest(store)
         assert (row.id, row.way, row.status) == (found.run, "run", "ok")
         assert ledger.spent(store, run=found.run) == found.spent
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ('{"answer": 5}', "5"),
+        ('{"answer": 0, "quotes": null}', "0"),
+        ('{"answer": false}', "false"),
+        ('<think>{"answer": "no"}</think>\nHere it is: {"answer": "yes", "quotes": ["zone", 3]}', "yes"),
+    ],
+)
+def test_a_reply_that_holds_the_answer_in_another_shape_is_one(asked: Makes, said: str, answer: str) -> None:
+    """A number for a text, thinking before it, words around it: a Run would cost more and know no more."""
+    at = asked(lambda _request: said)
+    found = at.ask("What about the zones?")
+    assert (found.status, found.way, found.answer, found.spent.calls) == ("ok", "one call", answer, 1)
+
+
+def test_nothing_is_asked_about_an_empty_text(asked: Makes, tmp_path: Path) -> None:
+    """It says so at no cost."""
+    at = asked(nobody)
+    (tmp_path / "empty.txt").write_text(" \n")
+    error = at.start("Where?", files=(tmp_path / "empty.txt",)).error
+    assert isinstance(error, QueryError)
+    assert str(error) == f"there is nothing to ask about: {tmp_path / 'empty.txt'} is empty"
 
 
 def test_what_is_not_in_a_small_text_is_not_looked_for_again(asked: Makes, tmp_path: Path) -> None:
