@@ -54,7 +54,7 @@ class Settings:
     sub_base_url: str = ""
     """Of an OpenAI-compatible endpoint; empty: ``OPENAI_BASE_URL``. Its key stands in ``OPENAI_API_KEY`` alone."""
     root_model: str = ""
-    """The model that leads a Run; empty: the backend's own choice."""
+    """The model that leads a Run; empty: the backend's own choice, of an endpoint the only one that it lists."""
     sub_model: str = ""
     """The model that Cells ask; empty: as ``root_model``."""
     sub_width: int = 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rlm_mcp.config import Settings
 from rlm_mcp.errors import SubLMUnavailable
@@ -13,9 +14,8 @@ from rlm_mcp.sublm.client_program import SUBCALL
 from rlm_mcp.sublm.codex_cli import CodexProgram
 from rlm_mcp.sublm.lent import LentModel
 from rlm_mcp.sublm.lm import SubLM
-from rlm_mcp.sublm.openai_api import OPENAI_URL, OpenAIEndpoint
+from rlm_mcp.sublm.openai_api import DEFAULT_MODEL, OPENAI_URL, OpenAIEndpoint
 
-_OPENAI_MODEL = "gpt-5-mini"
 _CURES = (
     "set OPENAI_BASE_URL (any OpenAI-compatible endpoint) or OPENAI_API_KEY, or install 'claude' or 'codex' and log in"
 )
@@ -66,5 +66,6 @@ def _clients(environ: Mapping[str, str]) -> tuple[str, str]:
 def _endpoint(settings: Settings, base_url: str, key: str) -> OpenAIEndpoint:
     if not key and not base_url:
         raise SubLMUnavailable(f"OPENAI_API_KEY is not set; {_CURES}")
-    model = settings.sub_model or settings.root_model or _OPENAI_MODEL
+    is_openai = urlsplit(base_url or OPENAI_URL).hostname == urlsplit(OPENAI_URL).hostname
+    model = settings.sub_model or settings.root_model or (DEFAULT_MODEL if is_openai else "")
     return OpenAIEndpoint(base_url=base_url or OPENAI_URL, key=key, model=model)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_mcp.errors import Cancelled, SubLMBusy
 from rlm_mcp.sublm.lm import Stop
-from rlm_mcp.sublm.sending import CONNECT_SECONDS, Answer
+from rlm_mcp.sublm.sending import CONNECT_SECONDS, Answer, no_connection
 
 if TYPE_CHECKING:
     import openai
@@ -159,7 +159,9 @@ class _Client:
                 api_key=self._key or "none",
                 max_retries=0,
                 timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
-                http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [_note_answer]}),
+                http_client=openai.DefaultAsyncHttpxClient(
+                    event_hooks={"response": [_note_answer]}, follow_redirects=False
+                ),
             )
             self._made = openai, client
         return self._made
@@ -187,6 +189,6 @@ def _lost(error: openai.APIConnectionError) -> SubLMBusy:
     """No connection, or one that ended on the way."""
     cause = error.__cause__ or error
     why = str(cause) or type(cause).__name__
-    if type(cause).__name__.startswith("Connect"):
-        return SubLMBusy(f"no connection ({why})")
+    if type(cause).__name__.startswith(("Connect", "Proxy")):
+        return SubLMBusy(no_connection(why, error.request.url.scheme, error.request.url.host))
     return SubLMBusy(f"connection lost ({why})", may_be_charged=_ANSWERED in error.request.extensions)

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from rlm_mcp.errors import Cancelled, SubLMBusy
 from rlm_mcp.sublm.lm import Stop
-from rlm_mcp.sublm.sending import CONNECT_SECONDS, Answer
+from rlm_mcp.sublm.sending import CONNECT_SECONDS, Answer, no_connection
 
 _LONGEST_SECONDS = 3_600.0
 _MOST_BYTES = 64 << 20
@@ -172,7 +172,7 @@ class _Connection:
                 raise
             else:
                 return made
-        raise SubLMBusy(f"no connection ({refused})") from refused
+        raise SubLMBusy(no_connection(str(refused))) from refused
 
     def _connect(self, made: socket.socket, place: Any) -> None:
         made.setblocking(False)

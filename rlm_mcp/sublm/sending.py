@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.request import getproxies, proxy_bypass
 
 from rlm_mcp.sublm.lm import Stop
 
@@ -38,3 +40,13 @@ class Sender(Protocol):
 
     def close(self) -> None:
         """End what is under way, close the connections."""
+
+
+def no_connection(why: str, scheme: str = "", host: str = "") -> str:
+    """That none could be made, and what to do; ``scheme`` and ``host``: where a proxy may stand between."""
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all") if host and not proxy_bypass(host) else None
+    if proxy:
+        shown = re.sub(r"//[^/@]*@", "//", proxy)
+        return f"no connection through the proxy {shown!r} ({why}); mend HTTP_PROXY, or add {host} to NO_PROXY"
+    return f"no connection ({why}); start the server there, or mend OPENAI_BASE_URL (sub_base_url)"

@@ -114,6 +114,7 @@ class Answer:
     """Counted for the reply instead of its length."""
     body: str = ""
     """The whole body, in place of all that is said here of it."""
+    content_type: str = ""
     location: str = ""
     """Header of a redirection."""
 
@@ -215,6 +216,8 @@ class Endpoint:
 
     script: Script
     port: int = 0
+    models: Sequence[str] = (MODEL,)
+    """That are listed."""
     requests: list[Seen] = field(default_factory=list)
     """All that came whole, answered or not."""
     served: list[Served] = field(default_factory=list)
@@ -389,7 +392,8 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         found: Any = self._endpoint.told()
         if path.endswith("/models"):
-            found = {"object": "list", "data": [{"id": MODEL, "object": "model"}], "models": []}
+            found = {"object": "list", "data": [{"id": one, "object": "model"} for one in self._endpoint.models]}
+            found["models"] = []
         elif "count_tokens" in path:
             found = {"input_tokens": 100}
         content = json.dumps(found).encode() if has_body else b""
@@ -399,7 +403,7 @@ class _Connection(asyncio.Protocol):
 def _head(answer: Answer, length: int, *, is_stream: bool) -> bytes:
     lines = [
         f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Status')}",
-        f"content-type: {'text/event-stream' if is_stream else 'application/json'}",
+        f"content-type: {answer.content_type or ('text/event-stream' if is_stream else 'application/json')}",
         "x-should-retry: false",
         f"content-length: {length}",
     ]
@@ -421,7 +425,7 @@ def _body(seen: Seen, answer: Answer) -> tuple[bytes, int]:
         error = {"message": answer.message, "code": answer.code or None, "type": kind}
         return json.dumps({"type": "error", "error": error}).encode(), 0
     odd = {
-        Fault.GARBAGE: b"<html>Bad gateway</html>",
+        Fault.GARBAGE: b'{"choices": [{"mess',
         Fault.LIST: b"[1, 2]",
         Fault.NO_CHOICES: b'{"object": "chat.completion"}',
         Fault.NULL: b'{"choices": null, "error": {"message": "the model is loading", "code": 503}}',

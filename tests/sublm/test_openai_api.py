@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from email.utils import formatdate
 from time import time
 
 import pytest
 
-from rlm_mcp.errors import Cancelled, SubLMBusy, SubLMRefused, SubLMUnavailable
+from rlm_mcp.errors import Cancelled, SubLMBusy, SubLMError, SubLMRefused, SubLMUnavailable
 from rlm_mcp.sublm.lm import Reply, Request, Stop, Usage
 from rlm_mcp.sublm.openai_api import OPENAI_URL, OpenAIEndpoint
 from rlm_mcp.sublm.openai_package import PackageSender
 from rlm_mcp.sublm.plain_http import PlainSender
+from rlm_mcp.sublm.prices import price_of
 from tests.sublm.endpoint import Answer, Endpoint, Fault, Seen, running_endpoint
 
 KEY = "sk-proj-abcdefghijklmnop"
@@ -183,6 +186,145 @@ def test_what_is_no_completion_is_busy(held: Held, fault: Fault):
 
 
 @pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer(body="<!DOCTYPE html><html>Hello</html>"), "a page"),
+        (Answer(body="Welcome", content_type="text/html; charset=utf-8"), "a page"),
+        (Answer(body='data: {"choices": []}\n\n'), "a stream of events"),
+        (Answer(body=": ping", content_type="text/event-stream"), "a stream of events"),
+    ],
+)
+def test_what_no_endpoint_says_is_refused_with_the_cure(held: Held, answer: Answer, said: str):
+    """Something else answers there, and will the next time; unless the endpoint was heard before."""
+    with pytest.raises(SubLMRefused, match=f"{said}.*set OPENAI_BASE_URL") as raised:
+        held.ask(answer)
+    assert raised.value.model == "m"
+    assert held.ask().text == "echo: hello"
+    with pytest.raises(SubLMRefused, match=said) as raised:
+        held.ask(answer)
+    assert raised.value.model == ""
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("https://me:secret@elsewhere.example/v2/chat/completions?key=secret", "'https://elsewhere.example/v2'"),
+        ("/login", "/login'"), ("", "nowhere"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_leads_elsewhere_names_the_place(held: Held, status: int, location: str, named: str):
+    """It is not followed: neither with the key, nor with the question."""
+    with pytest.raises(SubLMRefused, match="set OPENAI_BASE_URL to where the endpoint is") as raised:
+        held.ask(Answer(status=status, location=location))
+    assert named in str(raised.value)
+    assert "secret" not in str(raised.value)
+    assert len(held.endpoint.requests) == 1
+
+
+def asked_at(url: str, is_plain: bool, *, times: int = 1, **fields: object) -> list[str]:
+    """Ask there so often; the texts, and the errors."""
+    backend = OpenAIEndpoint(base_url=url, key="", model="m", is_plain=is_plain)
+    found = []
+    for number in range(times):
+        try:
+            found.append(backend.complete(Request(prompt=f"q{number}", **fields), Stop(seconds=30)).text)
+        except SubLMError as error:
+            found.append(str(error))
+    backend.close()
+    return found
+
+
+def test_a_bare_base_url_finds_the_endpoint_below_v1(is_plain: bool):
+    """Each try is a request that is counted; from then on it is known."""
+    with running_endpoint(lambda seen: Answer(status=200 if seen.path.startswith("/v1/") else 404)) as endpoint:
+        found = asked_at(endpoint.url.removesuffix("/v1"), is_plain, times=3)
+        assert "'/v1' below it is tried" in found[0]
+        assert found[1:] == ["echo: q1", "echo: q2"]
+        assert [seen.path for seen in endpoint.requests] == ["/chat/completions", *["/v1/chat/completions"] * 2]
+
+
+def test_a_bare_base_url_that_is_an_endpoint_is_left_as_it_is(is_plain: bool):
+    """It answers, or says that it has no such model."""
+
+    def script(seen: Seen) -> Answer:
+        return Answer(status=404, message="no such model") if seen.number == 1 else Answer()
+
+    with running_endpoint(script) as endpoint:
+        found = asked_at(endpoint.url.removesuffix("/v1"), is_plain, times=2)
+        assert "has no model 'm'" in found[0]
+        assert found[1] == "echo: q1"
+        assert {seen.path for seen in endpoint.requests} == {"/chat/completions"}
+
+
+def test_a_base_url_may_be_that_of_the_call_itself(is_plain: bool):
+    """As many write it."""
+    with running_endpoint() as endpoint:
+        assert asked_at(f"{endpoint.url}/chat/completions/", is_plain) == ["echo: q0"]
+        assert endpoint.requests[0].path == "/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("models", "found"),
+    [(("only-one",), "only-one"), (("a", "gpt-5-mini"), "gpt-5-mini"), ((), "unnamed")],
+)
+@pytest.mark.parametrize("path", ["/v1", ""])
+def test_where_no_model_is_set_the_endpoint_is_looked_at(models: tuple[str, ...], found: str, path: str):
+    """The only one; where it says nothing, the usual one is asked, at a price that is not known."""
+    with running_endpoint() as endpoint:
+        endpoint.models = models
+        backend = OpenAIEndpoint(base_url=endpoint.url.removesuffix("/v1") + path, key="", model="")
+        assert backend.default_model == found
+        backend.complete(Request(prompt="q", model=backend.default_model), Stop(seconds=30))
+        assert endpoint.requests[0].body["model"] == ("gpt-5-mini" if found == "unnamed" else found)
+        assert (price_of(found, {}) is None) is (found != "gpt-5-mini")
+        backend.close()
+
+
+def test_where_no_model_is_set_and_there_are_several_one_is_to_be_named():
+    """With some of them, and how; it is looked again the next time."""
+    with running_endpoint() as endpoint:
+        endpoint.models = [f"model-{number}" for number in range(9)]
+        backend = OpenAIEndpoint(base_url=endpoint.url, key="", model="")
+        with pytest.raises(SubLMUnavailable, match=r"has 9 models \(model-0, .*, \.\.\.\).*--model"):
+            _ = backend.default_model
+        endpoint.models = ["model-3"]
+        assert backend.default_model == "model-3"
+        backend.close()
+
+
+@contextmanager
+def unheard() -> Iterator[str]:
+    """An address on loopback that is taken, so that nobody else comes to it, and where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_a_server_that_is_not_there_is_named_with_the_cure(is_plain: bool, monkeypatch: pytest.MonkeyPatch):
+    """Nobody listens there."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with unheard() as url:
+        (said,) = asked_at(f"{url}/v1", is_plain)
+    assert url in said
+    assert "no connection" in said
+    assert "start the server there, or mend OPENAI_BASE_URL" in said
+
+
+def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch):
+    """And not the login in its address."""
+    for name in ("HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with unheard() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.replace("//", "//me:secret@"))
+        (said,) = asked_at("http://endpoint.example/v1", is_plain=False)
+    assert f"through the proxy '{proxy}'" in said
+    assert "NO_PROXY" in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
     ("body", "instead"),
     [
         ({"choices": []}, "no choice"),
@@ -310,9 +452,9 @@ def test_only_a_server_nearby_is_asked_without_the_package(monkeypatch: pytest.M
     """It needs no TLS, no name looked up, and no proxy."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    assert type(OpenAIEndpoint(base_url=url, key="", model="m")._sender) is kind
+    assert type(OpenAIEndpoint(base_url=url, key="", model="m")._way.sender) is kind
     monkeypatch.setenv("http_proxy", "http://proxy:3128")
-    assert type(OpenAIEndpoint(base_url=url, key="", model="m")._sender) is PackageSender
+    assert type(OpenAIEndpoint(base_url=url, key="", model="m")._way.sender) is PackageSender
 
 
 @pytest.mark.parametrize(
