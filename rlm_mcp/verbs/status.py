@@ -73,8 +73,7 @@ def status(store: Store, session: SessionRow | None = None) -> Status:
         counted = facts.counts(store, scope)
         made = folds.of_session(store, session.client_session)
         older = tuple(part.session.key for part in scope[1:])
-        known = documents.known_to(store, session)
-        count, count_bytes = len(known), sum(row.length for row in known)
+        count, count_bytes = documents.held_by(store, session)
     return Status(
         home=str(paths.home),
         database_bytes=_size(paths.database) + _size(paths.database.with_name(paths.database.name + "-wal")),

@@ -88,7 +88,7 @@ def test_a_session_knows_what_those_it_continues_have_loaded(store: Store, tmp_p
         made = session_in(store, tmp_path, session=client_session)
         rows.append(lineage.settle(store, made))
         loaded_text(store, rows[-1], f"own{number}.txt", f"text {number}")
-        loaded_text(store, rows[-1], "same.txt", f"same {number}")
+        loaded_text(store, rows[-1], "same.txt", f"same {number}{'!' * number}")
     first, second, third = (sessions.by_key(store, row.key) for row in rows)
     assert first is not None
     assert second is not None
@@ -98,6 +98,9 @@ def test_a_session_knows_what_those_it_continues_have_loaded(store: Store, tmp_p
     assert documents.shown(store, known[2], 0, 6).text == "same 2"
     assert [row.name for row in documents.known_to(store, first)] == ["own1.txt", "same.txt"]
     assert [row.name for row in documents.known_to(store, third)] == ["own3.txt", "same.txt"]
+    for row in (first, second, third):
+        known = documents.known_to(store, row)
+        assert documents.held_by(store, row) == (len(known), sum(each.length for each in known))
 
 
 def test_names_below_a_folder_are_forgotten_alone(store: Store, session: SessionRow):
