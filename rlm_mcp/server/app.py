@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import anyio
@@ -28,6 +30,7 @@ from rlm_mcp.server.session import SessionFinder, beside
 from rlm_mcp.server.tools import Asked, Tools
 from rlm_mcp.server.watch import Tail
 from rlm_mcp.sublm.lent import LentModel
+from rlm_mcp.text import cut
 from rlm_mcp.wiring import Repls, Stores, wire
 
 _log = logging.getLogger("rlm_mcp")
@@ -39,7 +42,10 @@ _SLOW = frozenset({"ask", "job", "load"})
 _MOD = "hooks/lend.js"
 _TOLD = frozenset({"ask", "job"})
 """How far they are is told while the client waits."""
+_ERROR_CHARS = 4_000
 _PARENT_CHECK_SECONDS = 1.0
+_END_SECONDS = 5.0
+"""The longest that an end in order may take: a client that waits for it kills soon."""
 _SWITCH_SECONDS = 0.001
 """A thread that works on what a Cell has printed lets the others go on so soon."""
 _UNORDERED = frozenset({"codex-mcp-client"})
@@ -78,7 +84,7 @@ def build(tools: Tools) -> Server[Any]:
                 room = cells if asked.name in _SLOW else limiter
                 text = await anyio.to_thread.run_sync(tools.call, asked, abandon_on_cancel=True, limiter=room)
         except RlmError as error:
-            return _result(f"{type(error).__name__}: {error}", is_error=True)
+            return _result(cut(f"{type(error).__name__}: {error}", _ERROR_CHARS), is_error=True)
         except anyio.get_cancelled_exc_class():
             tools.cancel(asked)
             raise
@@ -129,29 +135,62 @@ def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:
 
 
 def serve(*, transcript: Path | None = None, repo: Path | None = None) -> NoReturn:
-    """Serve on standard input and output until the client closes them or ends.
+    """Serve on standard input and output until the client closes them or ends, or SIGTERM or SIGHUP comes.
 
     Raises:
         UsageError: a setting is unknown or out of its limits.
     """
     stores = wire()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    if not sys.stdin.isatty():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the client's terminal is meant for the client
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="rlm-mcp: %(message)s")
     finder = SessionFinder(beside(stores.paths, transcript=transcript, cwd=repo))
     tail = Tail(stores, finder.transcript)
     tail.start()
-    threading.Thread(target=_end_with_parent, args=(finder.parent_id,), name="rlm-mcp parent", daemon=True).start()
     door = _lending(stores, finder.parent_id)
     repls, asker = Repls(stores), LateAsker(stores, door.lent if door is not None else None)
+    end = _End([asker.close, *([door.shut] if door is not None else []), tail.close, repls.close])
+    end.on_signals(is_ours=sys.stdin.isatty())
+    threading.Thread(target=_end_with_parent, args=(finder.parent_id, end), name="rlm-mcp parent", daemon=True).start()
     anyio.run(_serve, build(Tools(stores=stores, repls=repls, asker=asker, finder=finder)))
-    if door is not None:
-        door.shut()
-    tail.close()
-    asker.close()
-    repls.close()
-    _leave()
+    end.now()
+
+
+class _End:
+    """The end of the server, in order: nothing more is asked and paid, and what runs is noted, saved, ended."""
+
+    def __init__(self, closing: Sequence[Callable[[], None]]) -> None:
+        """``closing``: what is to be called, in this order."""
+        self._closing = closing
+        self._lock = threading.Lock()
+
+    def on_signals(self, *, is_ours: bool) -> None:
+        """From now on, end on signals, unless they are ignored (``nohup``).
+
+        Args:
+            is_ours: the terminal; of a client's terminal, Ctrl-C goes to all of the group and is meant for the client.
+        """
+        if not is_ours:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._told)
+
+    def _told(self, _signal: int, _frame: FrameType | None) -> None:
+        threading.Thread(target=self.now, name="rlm-mcp end", daemon=True).start()  # the event loop waits for its input
+
+    def now(self) -> NoReturn:
+        """End. Who comes second waits for the first."""
+        with self._lock:
+            late = threading.Timer(_END_SECONDS, _leave)
+            late.daemon = True
+            late.start()
+            try:
+                for close in self._closing:
+                    close()
+            except (RlmError, OSError) as error:
+                _log.warning("not ended in order: %s", error)
+            finally:
+                _leave()
 
 
 def _lending(stores: Stores, parent_id: int) -> Door | None:
@@ -171,12 +210,12 @@ async def _serve(server: Server[Any]) -> None:
         await server.run(incoming, outgoing, server.create_initialization_options())
 
 
-def _end_with_parent(parent_id: int) -> None:
+def _end_with_parent(parent_id: int, end: _End) -> None:
     """A client that was killed may leave the pipe open in a child of its own; then only its id tells."""
     while os.getppid() == parent_id:
         time.sleep(_PARENT_CHECK_SECONDS)
     _log.warning("the client is gone")
-    _leave()
+    end.now()
 
 
 def _leave() -> NoReturn:

@@ -57,11 +57,15 @@ def cut_answer_text(found: AskAnswer) -> str:
 
 
 def job_text(state: JobState) -> str:
-    """A job as it is now, cut."""
+    """A job as it is now, cut.
+
+    Raises:
+        RlmError: it could not be asked at all, for this reason.
+    """
     if state.answer is not None:
         return cut_answer_text(state.answer)
     if state.error is not None:
-        return f"{type(state.error).__name__}: {cut(str(state.error), _ERROR_CHARS)}"
+        raise state.error
     told = (
         f"job {state.id} runs since {state.seconds:.0f} s; {state.told}. "
         f'Go on with other work; job("{state.id}", "wait") waits for it, "cancel" ends it.'

@@ -5,18 +5,23 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
 import mcp_types as types
+import pytest
 from mcp import ClientSession
 
 from rlm_mcp import __version__
 from rlm_mcp.server.app import thread_id, tool_list
 from rlm_mcp.server.schemas import INSTRUCTIONS
+from tests.asked import KEY, programs
 from tests.server.rig import ROOT, environment, serving, until
+from tests.sublm.endpoint import Answer, running_endpoint
 
+_NOHUP = pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="SIGHUP is ignored here")
 HANDSHAKE = (
     {
         "jsonrpc": "2.0",
@@ -41,13 +46,13 @@ async def ask(session: ClientSession, tool: str, **arguments: Any) -> str:
     return content.text
 
 
-def started(*arguments: str, **more: Any) -> subprocess.Popen[bytes]:
+def started(*arguments: str, environ: Mapping[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "rlm_mcp", "serve", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(),
+        env=environment() if environ is None else dict(environ),
         cwd=ROOT,
         **more,
     )
@@ -112,7 +117,8 @@ def test_a_mistake_is_a_tool_error_that_says_the_cure(recorded_session: Path) ->
     """The model reads what was wrong; no traceback, and the server goes on."""
 
     async def talk() -> None:
-        async with serving("--transcript", str(recorded_session)) as session:
+        environ = environment(OPENAI_BASE_URL="http://127.0.0.1:9/v1")  # somebody to ask, who is never asked
+        async with serving("--transcript", str(recorded_session), environ=environ) as session:
             for tool, arguments, cure in (
                 ("read", {"ref": "nonsense"}, "Refs look like 'e12'"),
                 ("read", {"ref": "e99999"}, "e99999"),
@@ -121,6 +127,9 @@ def test_a_mistake_is_a_tool_error_that_says_the_cure(recorded_session: Path) ->
                 ("search", {"query": "x", "nope": 1}, "it takes: query"),
                 ("search", {"query": "x", "turns": "3 to 9"}, "3 to 9"),
                 ("nonsense", {}, "there are: search"),
+                ("ask", {"question": ""}, "the question is empty"),
+                ("ask", {"question": "Why?", "scope": "e99999"}, "e99999"),
+                ("job", {"id": "rffffffff"}, "no job 'rffffffff'"),
             ):
                 answer = await session.call_tool(tool, arguments)
                 assert isinstance(answer, types.CallToolResult)
@@ -340,6 +349,38 @@ def _is_running(process_id: int) -> bool:
     except ProcessLookupError:
         return False
     return not Path("/proc/self").exists()
+
+
+@pytest.mark.parametrize("way", ["SIGTERM", pytest.param("SIGHUP", marks=_NOHUP), "input"])
+def test_it_ends_in_order_with_questions_under_way(recorded_session: Path, way: str) -> None:
+    """By a signal, or with its input: the run is noted as cancelled, nothing is asked any more, variables are kept."""
+    held = programs("FINAL(llm_query_batched([f'{n}?' for n in range(100)]))", sub=lambda _: Answer(seconds=3600))
+    with running_endpoint(held) as endpoint:
+        environ = {**environment(OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY=KEY), "RLM_MCP_ASK_WAIT_SECONDS": "0"}
+        calls = [("repl", {"code": "x = 41"}), ("ask", {"question": "Which was best?"})]
+        with started("--transcript", str(recorded_session), environ=environ) as process:
+            sent(process, *HANDSHAKE)
+            line_from(process)
+            for number, (tool, arguments) in enumerate(calls, start=2):
+                call = {"name": tool, "arguments": arguments}
+                sent(process, {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call})
+                assert line_from(process)["id"] == number
+            endpoint.wait_for(lambda now: now.under_way >= 8)
+            asked = len(endpoint.requests)
+            if way == "input":
+                assert process.stdin is not None
+                process.stdin.close()
+            else:
+                process.send_signal(getattr(signal, way))
+            assert process.wait(timeout=60) == 0
+        assert len(endpoint.requests) == asked
+    assert "cancelled" in run_line("runs")
+    assert run_line("repl", "--transcript", str(recorded_session), "-c", "x") == "41\n"
+
+
+def run_line(*arguments: str) -> str:
+    command = [sys.executable, "-m", "rlm_mcp", *arguments]
+    return subprocess.run(command, env=environment(), cwd=ROOT, check=True, capture_output=True).stdout.decode()
 
 
 def test_ctrl_c_in_the_clients_terminal_does_not_end_it(recorded_session: Path) -> None:
