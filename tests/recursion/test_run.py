@@ -288,7 +288,7 @@ def test_a_cell_whose_time_is_over_keeps_what_models_have_answered(runs_with: Ri
         by_model(
             root=steps(
                 block("got = llm_query_batched([f'{n}: {context[:2]}' for n in range(10_000)])\nkept = list(got.came)"),
-                block("FINAL(f'{0 < len(kept) < 10_000} {kept == list(range(len(kept)))}')"),
+                block("FINAL(f'{0 < len(kept) < 10_000} {kept[-1] < len(kept) + 8}')"),  # 8 are under way at once
             ),
             sub=lambda _request: "fine",
         ),
