@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,10 @@ _LINE_CHARS = 160
 _HEAD_LINES, _TAIL_LINES = 9, 3
 """Shown of code and of output: how a traceback ends tells most."""
 _INDENT = "   "
+_HEAD_ROOM = 2
+"""Lines that the head may take where it is wrapped."""
+_SET_OFF = re.compile(r"^</?output [0-9a-f]{4,64}>(?:\n|\Z)", re.MULTILINE)
+"""Lines between which the root is told of an output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +119,8 @@ def _told(row: RunRow) -> Iterator[str]:
 
 def _step(step: StepRow, children: Sequence[Node]) -> Node:
     seconds = f"{time.time() - step.time:.0f} s" if step.status == runs.RUNNING else f"{step.seconds:.2f} s"
-    code = [f">>> {line}" for line in _some(step.code)]
-    shown = [*code, *_some(step.output)]
+    code = [f"{'...' if number else '>>>'} {line}" for number, line in enumerate(_some(step.code))]
+    shown = [*code, *_some(_SET_OFF.sub("", step.output))]
     below = [Node(text="\n".join(shown), style="dim", is_exact=True)] if shown else []
     return Node(text=f"{step.number}. {step.status}, {seconds}", style="bold", below=(*below, *children))
 
@@ -144,9 +149,9 @@ class Fitting:
         lines = console.render_lines(self._tree, options.update(height=None), pad=False)
         room = console.height - 1
         left_out = len(lines) - room + 1
-        if left_out > 1:
+        if left_out > 1 and room > _HEAD_ROOM + 1:
             mark = [Segment(f"... {left_out:,} lines, shown when it is over ...")]
-            lines = [lines[0], mark, *lines[-(room - 2) :]]
+            lines = [*lines[:_HEAD_ROOM], mark, *lines[left_out + _HEAD_ROOM :]]
         for line in lines:
             yield from line
             yield Segment.line()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sys
 import time
 from typing import Any, NoReturn
@@ -24,6 +25,8 @@ from rlm_mcp.wiring import wire
 
 _EXIT_FAILED = 1
 _LOOK_SECONDS = 0.2
+_QUESTION_CHARS = 80
+_WIDE_COLUMNS = 140
 
 
 @click.command("runs")
@@ -47,9 +50,7 @@ def runs_command(which: Which, limit: int, as_json: bool) -> None:
             if as_json:
                 print_json(_record(store, row))
             else:
-                cost = spent_text(ledger.spent(store, run=row.id))
-                asked = one_line(row.question, 80) or row.scope
-                show(f"{row.id}  {stamp(row.started)}  {row.status:9}  {row.way:8}  {cost}  {asked}")
+                show(_listed(row, spent_text(ledger.spent(store, run=row.id))))
     if not found and not as_json:
         show("no runs yet; 'rlm-mcp ask' makes one")
 
@@ -82,6 +83,17 @@ def run_command(run_id: str, steps: bool, replay: bool, as_json: bool) -> None:
             _show_at_terminal(store, top, with_steps=steps)
         else:
             show("\n".join(plain_lines(run_node(store, top, with_steps=steps))))
+
+
+def _listed(row: RunRow, cost: str) -> str:
+    """A Run in a line; in two where a person's terminal is narrow."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE_COLUMNS
+    if columns >= _WIDE_COLUMNS:
+        asked = one_line(row.question, _QUESTION_CHARS) or row.scope
+        return f"{row.id}  {stamp(row.started)}  {row.status:9}  {row.way:8}  {cost}  {asked}"
+    head = f"{row.id}  {row.status:9}  "
+    asked = one_line(row.question or row.scope, max(_QUESTION_CHARS // 4, columns - len(head)))
+    return f"{head}{asked}\n    {stamp(row.started)}  by {row.way}  {cost}"
 
 
 def _replay(run_id: str, *, as_json: bool) -> NoReturn:

@@ -97,13 +97,15 @@ def test_code_and_output_keep_their_indentation(stores: Stores, tree: RunRow) ->
         plain = "\n".join(shown(store, tree))
         screen = on_screen(run_node(store, tree, with_steps=True))
         with store.writing():
+            many_lines = "\n".join(f"line {n}" for n in range(50))
             many = StepRow(run=tree.id, number=1, time=1.0, said="", code="", output="", status="ok", seconds=0.1)
-            runs.add_step(store, replace(many, output="\n".join(f"line {n}" for n in range(50))))
+            runs.add_step(store, replace(many, output=f"<output 3f9a>\n{many_lines}\n</output 3f9a>"))
         long = "\n".join(shown(store, tree))
     for told in (plain, screen):
         lines = told.splitlines()
         at = next(number for number, line in enumerate(lines) if line.endswith("1 / 0"))
         assert lines[at + 1].index("~~^~~") == lines[at].index("1 / 0")
+    assert "output 3f9a" not in long
     assert "line 8\n" in long
     assert "... 38 more lines ...\n" in long
     assert "line 46\n" not in long
@@ -123,6 +125,7 @@ def test_a_tree_that_is_too_high_shows_its_head_and_its_end() -> None:
     told = on_screen(node, height=10).splitlines()
     assert len(told) == 9
     assert told[0] == "the head"
-    assert told[1] == "... 33 lines, shown when it is over ..."
+    assert told[1].endswith("step 0")
+    assert told[2] == "... 33 lines, shown when it is over ..."
     assert told[-1].endswith("step 39")
     assert len(on_screen(node, height=60).splitlines()) == 41

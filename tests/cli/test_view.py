@@ -94,6 +94,19 @@ def test_a_terminal_obeys_nothing_of_what_is_shown(tmp_path: Path) -> None:
     assert [word for word in told[:4] if PICTURES[:20] not in word.decode()] == []
 
 
+def test_runs_are_listed_in_lines_that_fit_a_narrow_terminal(tmp_path: Path) -> None:
+    """In two each; in one where there is room, and in a pipe."""
+    log = a_log(tmp_path / "server.log")
+    with running_endpoint(programs("FINAL(context[:9])")) as endpoint:
+        around = environment(endpoint, tmp_path / "home", NO_COLOR="1")
+        at_a_terminal("ask", "-q", "What of it? " * 20, "--context", log, **around)
+        narrow = at_a_terminal("runs", **{**around, "COLUMNS": "80"}).decode().splitlines()
+        wide = at_a_terminal("runs", **{**around, "COLUMNS": "160"}).decode().splitlines()
+    assert len(narrow) == 2
+    assert len(wide) == 1
+    assert max(map(len, narrow)) <= 80
+
+
 def test_what_a_terminal_would_obey_has_a_picture() -> None:
     """Tabs and line ends stay, of both kinds."""
     assert tamed(OBEYED) == PICTURES
