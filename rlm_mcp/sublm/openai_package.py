@@ -7,6 +7,7 @@ thread too; :meth:`PackageSender.warm` begins with it early.
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from asyncio import AbstractEventLoop, Task, all_tasks, current_task, gather, new_event_loop
@@ -164,6 +165,7 @@ class _Client:
                 ),
             )
             self._made = openai, client
+            gc.freeze()  # what it brings stays to the end; to look through it all again would take tenths of a second
         return self._made
 
     async def _send(self, body: object) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
@@ -501,3 +502,10 @@ def test_a_refusal_says_whether_it_is_of_the_model_or_of_what_was_asked(held: He
     with pytest.raises(SubLMRefused) as raised:
         held.ask(answer)
     assert raised.value.model == model
+
+
+def test_the_package_does_not_hold_up_the_end_of_the_process():
+    """What it brings is left alone by the collector, which would look through all of it again."""
+    with running_endpoint() as endpoint:
+        assert asked_at(endpoint.url, is_plain=False) == ["echo: q0"]
+    assert gc.get_freeze_count() > 10_000
