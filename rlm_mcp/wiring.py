@@ -229,6 +229,8 @@ class Repls:
             try:
                 key = self._work.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
+                for held in list(self._held.values()):
+                    self._save(held)
                 self._park_idle()
                 continue
             if key is None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import mmap
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -28,7 +30,10 @@ _INLINE_BYTES = 64 << 10
 _OUTPUT_BYTES = 16 << 20
 _WORD_BYTES = 64 << 10
 """Room for the child's own word behind a full output."""
+_PAGE_BYTES = 4_096
+"""Looked at at once for the end of what is printed."""
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_FIXED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 _Message = TypeVar("_Message", wire.Ready, wire.Done, wire.Saved, wire.Restored)
 
 
@@ -46,8 +51,10 @@ class JailedRepl:
             ReplGone: it could not be.
         """
         self._jail = jail
-        self._output = os.memfd_create("rlm-mcp-output", os.MFD_CLOEXEC)
-        self._output_bytes = output_bytes
+        self._output = os.memfd_create("rlm-mcp-output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._most_bytes = output_bytes + _WORD_BYTES
+        os.ftruncate(self._output, wire.MARK_BYTES + self._most_bytes)
+        fcntl.fcntl(self._output, fcntl.F_ADD_SEALS, _FIXED)  # it is main storage, beside the child's own limit
         self._variable_seconds = variable_seconds
         self.layers = jail.layers
         self._talking = threading.Lock()
@@ -82,7 +89,7 @@ class JailedRepl:
         with self._turn():
             if self._is_closed:
                 return Outcome(ending=None, output="", seconds=0.0, why="it was closed")
-            os.ftruncate(self._output, 0)
+            self._wipe()
             try:
                 done = self._exchange(message, (), wire.Done, bindings, turn)
             except (wire.WireBroken, wire.FrameTooLong) as error:
@@ -94,9 +101,10 @@ class JailedRepl:
                 return self._ended(turn, f"the end of c{done.number} in place of that of c{cell.number}")
             return self._outcome(turn, done)
 
-    def save(self, descriptor: int) -> wire.Saved:
+    def save(self, descriptor: int, left_out: Collection[str] = ()) -> wire.Saved:
         """Save all variables; raises ``ReplGone``."""
-        return self._ask(wire.Save(variable_seconds=self._variable_seconds), (descriptor,), wire.Saved, _SAVE_SECONDS)
+        message = wire.Save(variable_seconds=self._variable_seconds, left_out=tuple(left_out))
+        return self._ask(message, (descriptor,), wire.Saved, _SAVE_SECONDS)
 
     def restore(
         self,
@@ -104,9 +112,15 @@ class JailedRepl:
         places: Sequence[tuple[str, int, int]],
         descriptor: int | None,
         bindings: Mapping[str, Binding],
+        left_out: Collection[str] = (),
     ) -> wire.Restored:
         """Take saved variables back; raises ``ReplGone``."""
-        message = wire.Restore(session=session, variable_seconds=self._variable_seconds, variables=tuple(places))
+        message = wire.Restore(
+            session=session,
+            variable_seconds=self._variable_seconds,
+            variables=tuple(places),
+            left_out=tuple(left_out),
+        )
         with_it = () if descriptor is None else (descriptor,)
         return self._ask(message, with_it, wire.Restored, _SAVE_SECONDS, bindings)
 
@@ -115,10 +129,14 @@ class JailedRepl:
         with self._reading:
             if self._output < 0:
                 return ""
-            size = min(os.fstat(self._output).st_size, self._output_bytes + _WORD_BYTES)
-            start = max(0, size - most_bytes)
-            content = os.pread(self._output, size - start, start)
-        return content.decode("utf-8", "replace").lstrip("\ufffd")  # it may begin within a character
+            end = _PAGE_BYTES * bisect(range(self._most_bytes // _PAGE_BYTES), False, key=self._is_blank)
+            start = max(0, end - _PAGE_BYTES - most_bytes)
+            content = os.pread(self._output, end - start, wire.MARK_BYTES + start).rstrip(b"\0")
+        return content[-most_bytes:].decode("utf-8", "replace").lstrip("\ufffd")  # it may begin within a character
+
+    def _is_blank(self, page: int) -> bool:
+        """Whether nothing is written there, nor behind it: text is written from the beginning on."""
+        return not os.pread(self._output, _PAGE_BYTES, wire.MARK_BYTES + page * _PAGE_BYTES).strip(b"\0")
 
     def close(self) -> None:
         """End the child, from any thread; whoever talks with it is told that it ended."""
@@ -226,12 +244,14 @@ class JailedRepl:
         with self._turn():
             if not self._jail.is_alive():
                 raise ReplGone(f"the Repl's process is not there any more: {self._jail.why_ended() or 'it was closed'}")
+            self._wipe()
             try:
                 return self._exchange(message, descriptors, kind, bindings or {}, _Turn(seconds=seconds))
             except (wire.WireBroken, wire.FrameTooLong, TimeoutError) as error:
                 self._jail.kill()
                 why = self._jail.why_ended() or str(error) or f"no answer in {seconds:g} s"
-                raise ReplGone(f"the Repl's process was ended: {why}") from error
+                variable = "" if self._is_closed else self._marked()
+                raise ReplGone(f"the Repl's process was ended: {why}", variable=variable) from error
 
     def _ended(self, turn: _Turn, why: str) -> Outcome:
         """End the child (its own way of ending is the better reason); what it had printed is kept."""
@@ -256,9 +276,22 @@ class JailedRepl:
         )
 
     def _written(self, count: int) -> bytes:
-        """Of the output file, which the child may have made of any length."""
-        size = min(os.fstat(self._output).st_size, count, self._output_bytes + _WORD_BYTES)
-        return os.pread(self._output, size, 0)
+        """Of the output; without NULs behind it where nobody knows how long it is."""
+        found = os.pread(self._output, min(count, self._most_bytes), wire.MARK_BYTES)
+        return found.rstrip(b"\0") if count > self._most_bytes else found
+
+    def _wipe(self) -> None:
+        """Empty the output file, and give its storage back."""
+        size = wire.MARK_BYTES + self._most_bytes
+        try:
+            with mmap.mmap(self._output, size) as view:
+                view.madvise(mmap.MADV_REMOVE)
+        except OSError:  # a kernel without (gVisor)
+            os.pwrite(self._output, bytes(size), 0)
+
+    def _marked(self) -> str:
+        """The variable that the child was at."""
+        return os.pread(self._output, wire.MARK_BYTES, 0).partition(b"\0")[0].decode("utf-8", "replace")
 
 
 class _Turn:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,8 +100,8 @@ class Repl(Protocol):
             grace_seconds: how long it may take to stop.
         """
 
-    def save(self, descriptor: int) -> Saved:
-        """Save all variables into the file.
+    def save(self, descriptor: int, left_out: Collection[str] = ()) -> Saved:
+        """Save all variables but those left out into the file.
 
         Raises:
             ReplGone: it died of it.
@@ -113,8 +113,9 @@ class Repl(Protocol):
         places: Sequence[tuple[str, int, int]],
         descriptor: int | None,
         bindings: Mapping[str, Binding],
+        left_out: Collection[str] = (),
     ) -> Restored:
-        """Throw all variables away and take these from the file.
+        """Throw all variables away and take these from the file, but for those left out.
 
         Raises:
             ReplGone: it died of it.

@@ -42,6 +42,12 @@ from typing import Any
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
+MARK_BYTES = 512
+"""What the output file begins with: the name of the variable that is being saved or restored, up to a NUL."""
+MORE = "..."
+"""Stands for the names of all variables that are too many to be named."""
+SLOW = "it took longer than"
+"""How the reason begins why a variable is not saved that takes too long."""
 MAX_FROM_CHILD = 4 << 20
 """Bytes of a frame from the child; a longer one breaks the wire."""
 MAX_FROM_HOST = 64 << 20
@@ -132,6 +138,8 @@ class Save:
 
     variable_seconds: float
     """For one of them; its own code may run."""
+    left_out: tuple[str, ...] = ()
+    """Names of those not to be tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +152,8 @@ class Restore:
     """As in :class:`Save`."""
     variables: tuple[tuple[str, int, int], ...] = ()
     """Name, offset, length."""
+    left_out: tuple[str, ...] = ()
+    """As in :class:`Save`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -462,7 +472,9 @@ class _Fields:
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
         """Names of variables, and what there is to say of each."""
-        return tuple((_name(key, name), shown(_text(text, name))) for key, text in self._rows(name, 2))
+        return tuple(
+            (key if key == MORE else _name(key, name), shown(_text(text, name))) for key, text in self._rows(name, 2)
+        )
 
     def places(self, name: str) -> tuple[tuple[str, int, int], ...]:
         return tuple(

@@ -1,28 +1,26 @@
 """repl: runs a Cell in a Session's persistent namespace, and keeps that namespace over whatever ends its process.
 
-Every Cell goes into the journal; variables are saved when the Cells since the last time took longer than saving does.
-Whoever runs the next Cell (this process or another) takes the saved variables and runs the few Cells since then again,
-so nothing but the last, unfinished Cell is lost when a child or a server is killed.
+Every Cell goes into the journal; variables are saved behind it or, where that takes long, when the Cells since the last
+time took longer. Whoever runs the next Cell (this process or another) takes the saved variables and runs the few Cells
+since then again, so nothing but the last, unfinished Cell is lost when a child or a server is killed.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 from rlm_mcp.errors import ReplBusy, ReplGone, UsageError
 from rlm_mcp.locks import Held, locked
 from rlm_mcp.recursion.known import OfSession
 from rlm_mcp.sandbox.repl import Binding, Cell, Repl
+from rlm_mcp.sandbox.wire import SLOW
 from rlm_mcp.store import belongings, cells
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
-from rlm_mcp.store.database import Store, translated
+from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.verbs.bindings import known
 from rlm_mcp.verbs.repl_answer import (
@@ -30,6 +28,8 @@ from rlm_mcp.verbs.repl_answer import (
     ReplAnswer,
     Variables,
     answer,
+    told_ended,
+    told_left_out,
     told_restored,
     told_taken_over,
     walls,
@@ -37,18 +37,17 @@ from rlm_mcp.verbs.repl_answer import (
     without_file,
     written,
 )
+from rlm_mcp.verbs.repl_saving import MANY_CELLS, Since, draft_path, kept, saved_and_since, saved_now, taken
 
 MIN_SECONDS, MAX_SECONDS = 0.1, 600.0
 DEFAULT_SECONDS = 30.0
 MAX_CODE_CHARS = 1_000_000
 _AGAIN_FACTOR, _AGAIN_SECONDS = 3.0, 5.0
 """A Cell that is run again gets so many times what it took, and so much more."""
-_MANY_CELLS = 50
-"""After so many Cells the variables are saved, however quick they were."""
-_QUICK_SECONDS = 0.05
-"""Cells that took less together are run again sooner than saved."""
+_DEADLY_AT_MOST = 16
+"""So many variables that end the process are left out one by one; then all that was saved is."""
 _ENDED_AT_MOST = 4
-"""So many processes may end while one Session's variables are restored; then only what was saved is taken."""
+"""So many processes may end while Cells are run again; then only what was saved is taken."""
 _LOOK_SECONDS = 0.1
 """How often who waits for another Cell looks whether it is to stop."""
 _UNKNOWN = -1
@@ -69,9 +68,13 @@ class SessionRepl:
         """Who waits for a Cell, and what is set to stop it."""
         self._variables: Variables = ()
         self._secrets = OfSession()
-        self._unsaved_cells = 0
-        self._unsaved_seconds = 0.0
-        self._save_seconds = 0.0
+        self._since = Since()
+        self._deadly: dict[tuple[str, str], str] = {}
+        """Variables (name and what it is) that ended the process when they were saved, and how."""
+        self._left_out: dict[str, str] = {}
+        """Variables that are not saved from now on, and why; to be told with the next Cell."""
+        self._told: frozenset[str] = frozenset()
+        """Of variables that take too long to save, those that were told."""
         self.used = time.monotonic()
         """When it last ran a Cell."""
 
@@ -82,8 +85,8 @@ class SessionRepl:
 
     @property
     def is_due(self) -> bool:
-        """Whether saving takes less time than running the Cells since the last one again."""
-        return self._unsaved_cells >= _MANY_CELLS or self._unsaved_seconds > max(self._save_seconds, _QUICK_SECONDS)
+        """Whether saving is worth its time now."""
+        return self.is_live and self._since.is_due(time.monotonic() - self.used)
 
     def run(
         self,
@@ -114,7 +117,10 @@ class SessionRepl:
             if code.strip() == _RESET:
                 code = _RESET
                 self._begin_anew(store, session)
+            if self._since.is_cheap and self._since.cells:
+                self._save_if_current(store, session)
             live, notes = self._ready(store, scope, bindings, stop)
+            notes += self._words()
             before = self._variables
             told = known(store, scope)
             cell = Cell(number=self._number + 1, code=code, timeout_seconds=timeout_seconds, session=told)
@@ -125,7 +131,8 @@ class SessionRepl:
                 cells.add(store, row)
             self._after(store, session, live, row, is_redacted=is_redacted)
             if row.status is CellStatus.ENDED:
-                notes = (*notes, f"the process was ended ({outcome.why}); variables are as they were before this Cell")
+                saved, since = saved_and_since(store, session.key)
+                notes = (*notes, told_ended(outcome.why, saved, since))
             return answer(store.settings, row, outcome, before, notes + walls(live))
 
     def save(self, store: Store, session: SessionRow) -> None:
@@ -143,7 +150,7 @@ class SessionRepl:
         """Save what is unsaved and end the process; the next Cell starts another. Raises as :meth:`save` does."""
         with self._alone(store, session, patience_seconds):
             try:
-                if self._unsaved_cells:
+                if self._since.cells:
                     self._save_if_current(store, session)
             finally:
                 self.close()
@@ -210,7 +217,7 @@ class SessionRepl:
             return live, ()
         self._number = _UNKNOWN
         is_new = not last and live is None
-        live, notes = (self._alive(), ()) if is_new else self._restored(store, scope, bindings, stop)
+        live, notes = (self._alive(store, session), ()) if is_new else self._restored(store, scope, bindings, stop)
         if stop.is_set():
             raise ReplBusy(f"the Cell was cancelled before it began: session {session.key} was being restored")
         self._number = last
@@ -223,14 +230,15 @@ class SessionRepl:
     def _begin_anew(self, store: Store, session: SessionRow) -> None:
         """With a new one: a Cell may have filled or broken the old one, or have left what cannot be restored."""
         self.close()
-        self._alive()
+        self._alive(store, session)
         self._number, self._variables = cells.last_number(store, session.key), ()
 
-    def _alive(self) -> Repl:
+    def _alive(self, store: Store, session: SessionRow) -> Repl:
         """The live one, or a new one."""
         live = self._live
         if live is None or not live.is_alive:
             self.close()
+            draft_path(store, session.key).unlink(missing_ok=True)
             live = self._live = self._start()
         return live
 
@@ -242,39 +250,38 @@ class SessionRepl:
         What ends the process is left out, and all begins anew: it would end the next one as well.
         """
         session, told = scope[0].session, known(store, scope)
-        saved = cells.checkpoint(store, session.key)
-        since = cells.after(store, session.key, saved.cell if saved else 0, has_output=False)
-        reset = max((index for index, row in enumerate(since) if row.status is CellStatus.RESET), default=None)
-        if reset is not None:
-            saved, since = None, since[reset + 1 :]
-        since = [row for row in since if row.status is not CellStatus.ENDED]  # they left nothing behind
+        saved, since = saved_and_since(store, session.key)
         left_out = {row.number: why for row in since if (why := why_not_again(row))}
+        deadly: dict[str, str] = {}
         ended = 0
         while True:
-            live = self._alive()
+            live = self._alive(store, session)
             try:
-                lost = _taken(store, live, told, saved, bindings)
+                lost = taken(store, live, told, saved, deadly, bindings)
             except ReplGone as error:
                 if saved is None or not saved.file:
                     raise
-                saved, ended = without_file(saved, str(error)), ended + 1
+                if error.variable and error.variable not in deadly and len(deadly) < _DEADLY_AT_MOST:
+                    deadly[error.variable] = str(error)
+                else:
+                    saved = without_file(saved, str(error))
                 continue
             again = [row for row in since if row.number not in left_out]
-            failed, deadly = _run_again(live, again, told, bindings, stop)
-            if deadly is None or stop.is_set():
+            failed, last = _run_again(live, again, told, bindings, stop)
+            if last is None or stop.is_set():
                 break
             ended += 1
-            tired = again if ended >= _ENDED_AT_MOST else [deadly]
+            tired = again if ended >= _ENDED_AT_MOST else [last]
             left_out.update((row.number, "its process ended") for row in tired)
-        self._unsaved_cells = _MANY_CELLS if ended else len(since)
-        self._unsaved_seconds = sum(row.seconds for row in since)
+        self._since.cells = MANY_CELLS if ended or deadly else len(since)
+        self._since.seconds = sum(row.seconds for row in since)
         return live, told_restored(saved, [row.number for row in again], left_out, lost, failed)
 
     def _after(self, store: Store, session: SessionRow, live: Repl, row: CellRow, *, is_redacted: bool) -> None:
         """Note what the Cell means for the next saving; save at once where it could not be run again alike."""
         self._number, self._variables = row.number, row.variables
-        self._unsaved_cells += 1
-        self._unsaved_seconds += row.seconds
+        self._since.cells += 1
+        self._since.seconds += row.seconds
         if row.status is CellStatus.ENDED:
             self.close()
         elif row.status is CellStatus.RESET:
@@ -290,22 +297,30 @@ class SessionRepl:
 
     def _save(self, store: Store, session: SessionRow, live: Repl) -> None:
         """Save all variables; where there is no room, or one ends the process, what was saved before stays."""
-        started = time.monotonic()
-        path = _unused(store.paths.repl, f"{session.key}-{self._number}")
-        with translated(store.paths):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        saved = None
+        kinds = dict(self._variables)
+        deadly = {name: why for (name, what), why in self._deadly.items() if kinds.get(name, "") == what}
         try:
-            saved = live.save(descriptor)
-        except ReplGone:
+            saved, name = saved_now(store, session.key, self._number, live, tuple(deadly), self._since)
+        except ReplGone as error:
             self.close()
-        finally:
-            os.close(descriptor)
-            self._save_seconds = time.monotonic() - started
-            if saved is None or saved.complaint:
-                path.unlink(missing_ok=True)
-        if saved is not None and not saved.complaint:
-            self._set(store, session, path.name, saved.variables, saved.unsaved)
+            if error.variable:
+                self._deadly[error.variable, kinds.get(error.variable, "")] = str(error)
+                self._left_out[error.variable] = str(error)
+                self._since.is_cheap = True  # the next time, without it
+            return
+        if saved.complaint:
+            return
+        slow = {name: why for name, why in saved.unsaved if why.startswith(SLOW)}
+        new = {name: why for name, why in slow.items() if name not in self._told}
+        self._left_out |= new
+        self._told = frozenset(slow)
+        self._since.is_cheap |= bool(new)  # the next time, without them
+        self._set(store, session, name, saved.variables, (*saved.unsaved, *deadly.items()))
+
+    def _words(self) -> tuple[str, ...]:
+        """What has happened to variables behind the last Cell, to be told once."""
+        left_out, self._left_out = self._left_out, {}
+        return (told_left_out(left_out),) if left_out else ()
 
     def _set(
         self,
@@ -323,39 +338,8 @@ class SessionRepl:
             unsaved=unsaved,
             time=time.time(),
         )
-        with store.writing():
-            before = cells.checkpoint(store, session.key)
-            cells.set_checkpoint(store, row)
-        stale = {path.name for path in store.paths.repl.glob(f"{session.key}-*.vars")}
-        stale |= {before.file} if before is not None and before.file else set()  # of another key, if it was rebuilt
-        for gone in stale - cells.saved_files(store):
-            (store.paths.repl / gone).unlink(missing_ok=True)
-        self._unsaved_cells, self._unsaved_seconds = 0, 0.0
-
-
-def _unused(folder: Path, name: str) -> Path:
-    """A new file's path: the variables saved before, perhaps as of the same Cell, are good until these are."""
-    return next(path for part in count() if not (path := folder / f"{name}{f'-{part}' if part else ''}.vars").exists())
-
-
-def _taken(
-    store: Store, live: Repl, told: Mapping[str, Any], saved: Checkpoint | None, bindings: Mapping[str, Binding]
-) -> tuple[tuple[str, str], ...]:
-    """Throw the live one's variables away and give it the saved ones; those that are lost, and why."""
-    if saved is None or not saved.file:
-        live.restore(told, (), None, bindings)
-        return saved.unsaved if saved else ()
-    path = store.paths.repl / saved.file
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        live.restore(told, (), None, bindings)
-        return without_file(saved, str(error)).unsaved
-    try:
-        restored = live.restore(told, saved.variables, descriptor, bindings)
-    finally:
-        os.close(descriptor)
-    return (*saved.unsaved, *restored.lost)
+        kept(store, row)
+        self._since.saved()
 
 
 def _run_again(

@@ -25,6 +25,7 @@ STATUS = {
 _CHARS_PER_TOKEN = 4
 _NEW_VARIABLES = 12
 _NAMED = 10
+_AS_OF = "what they read (files, clock, random numbers) is as of"
 _MARK = re.compile(r"\[REDACTED:[a-z-]+\]")
 """Stands in a Cell's code where a secret was."""
 
@@ -150,7 +151,7 @@ def told_restored(
     if saved is not None and saved.variables:
         said.append(f"variables restored as of c{saved.cell}")
     if again:
-        said.append(f"c{again[0]}{f' to c{again[-1]}' if len(again) > 1 else ''} run again")
+        said.append(f"run again: {_spans(again)}; {_AS_OF} now")
     if failed:
         said.append(f"came to another end than before: {_some(failed)}")
     if left_out:
@@ -160,9 +161,44 @@ def told_restored(
     return ("; ".join(said),) if said else ()
 
 
+def told_ended(why: str, saved: Checkpoint | None, since: Sequence[CellRow]) -> str:
+    """What to tell of a Cell whose process ended.
+
+    Args:
+        saved: what the next Cell will take.
+        since: those that will then be run again, or named.
+    """
+    said = f"the process was ended ({why}); variables are as "
+    if since:
+        numbers = [row.number for row in since]
+        said += f"saved after c{saved.cell}" if saved is not None and saved.variables else "at the beginning"
+        said += f", and the next Cell runs {_spans(numbers)} again; {_AS_OF} then"
+    else:
+        said += "they were before this Cell"
+    lost = [f"{one_line(name, 60)} ({one_line(reason, 80)})" for name, reason in saved.unsaved] if saved else []
+    return f"{said}; lost: {_some(lost)}" if lost else said
+
+
+def told_left_out(left_out: Mapping[str, str]) -> str:
+    """What to tell of variables that are not saved, and why, as soon as that is known."""
+    named = [f"{one_line(name, 60)} ({one_line(why, 120)})" for name, why in left_out.items()]
+    return f"not saved from now on, and lost if the process ends: {_some(named)}"
+
+
 def told_taken_over(parent_key: str, number: int) -> str:
     """What to tell when a fork uses its parent's variables for the first time."""
     return f"variables taken over from session {parent_key} as of its c{number}; from here on each has its own"
+
+
+def _spans(numbers: Sequence[int]) -> str:
+    """``c1, c3 to c5``."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][-1] == number - 1:
+            spans[-1] = [spans[-1][0], number]
+        else:
+            spans.append([number])
+    return _some([" to ".join(f"c{number}" for number in span) for span in spans])
 
 
 def _some(words: Sequence[str]) -> str:

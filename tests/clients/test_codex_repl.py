@@ -232,7 +232,7 @@ def test_a_killed_child_and_a_killed_server_cost_no_variable(home: CodexHome, ap
     found = played(home, api, script)
     child, server = (found.outputs[name][0] for name in ("child", "server"))
     assert child.startswith("1000\n[c2")
-    assert "c1 run again" in child
+    assert "restored as of c1" in child or "run again: c1" in child
     assert "closed" in server
     again = played(home, api, {"again": counted}, way=("resume", "--last")).outputs["again"][0]
     assert again.startswith("1000\n[c3")

@@ -29,6 +29,8 @@ from tests.repls import start
 from tests.verbs.repl_driver import CELLS
 
 _ROOT = Path(__file__).parents[2]
+_AS_OF = "what they read (files, clock, random numbers) is as of"
+_LOST = "not saved from now on, and lost if the process ends"
 _ROWS_AFTER = (0, 1, 2, 3, 4, 5, 6)
 """Length of ``rows`` after so many of the driver's Cells."""
 
@@ -61,8 +63,13 @@ class Holder:
 
     def save(self) -> None:
         """Save now, due or not."""
-        self.repl._unsaved_seconds = 1e9
+        self.repl._since.seconds = 1e9
+        self.repl._since.cells += 1
         self.repl.save(self.store, self.session)
+
+    def as_if_large(self) -> None:
+        """From now on, until they are saved, variables are as if saving them took long."""
+        self.repl._since.is_cheap = False
 
     def kill(self) -> None:
         """The child, from outside."""
@@ -184,13 +191,14 @@ def test_a_cell_of_the_largest_code_runs(holder):
 
 def test_a_killed_child_comes_back_with_its_variables(holder):
     """Without anything saved yet: the Cells are run again, and it is said."""
+    holder.as_if_large()
     holder.run("rows = [1]; mine = rows")
     holder.run("rows.append(2)")
     holder.run("1 / 0")
     holder.kill()
     found = holder.run("rows, mine is rows")
     assert found.output == "([1, 2], True)"
-    assert found.notes == ("c1 to c3 run again",)
+    assert found.notes == (f"run again: c1 to c3; {_AS_OF} now",)
     assert holder.run("rows").notes == ()
     assert holder.started == 2
 
@@ -204,7 +212,7 @@ def test_saved_variables_are_taken_and_only_the_cells_since_are_run_again(holder
     holder.kill()
     found = holder.run("rows[0] == drawn, drawn, rows[1]")
     assert found.output == f"(True, {drawn}, 'since')"
-    assert found.notes == ("variables restored as of c2; c3 run again",)
+    assert found.notes == (f"variables restored as of c2; run again: c3; {_AS_OF} now",)
     assert len(list(store.paths.repl.glob("*.vars"))) == 1
 
 
@@ -223,6 +231,7 @@ def test_what_could_not_be_saved_is_named_when_it_is_gone(holder):
 
 def test_a_cell_that_ends_otherwise_when_run_again_is_named(holder):
     """What it depends on has changed; nobody may think that all is as before."""
+    holder.as_if_large()
     holder.run("import os, builtins\nif hasattr(builtins, 'seen'): raise ValueError('second time')\nx = 1")
     holder.run("y = 2")
     live = holder.repl._live
@@ -243,13 +252,14 @@ def test_an_interrupted_cell_is_never_run_again(holder, store, session):
     holder.kill()
     found = holder.run("x")
     assert found.output == before
-    assert found.notes == ("variables restored as of c2; c3 run again",)
+    assert found.notes == (f"variables restored as of c2; run again: c3; {_AS_OF} now",)
+    holder.as_if_large()
     with store.writing():
         store.connection.execute("DELETE FROM checkpoint")
     holder.kill()
     found = holder.run("x")
     assert found.output == "0"
-    assert found.notes == ("c1 to c4 run again; not run again: c2 (it was interrupted)",)
+    assert found.notes == (f"run again: c1, c3 to c4; {_AS_OF} now; not run again: c2 (it was interrupted)",)
 
 
 def test_a_cell_whose_secrets_are_not_kept_is_never_run_again(holder, store, session):
@@ -273,7 +283,68 @@ def test_a_cell_that_ended_its_process_has_left_nothing(holder):
         "the process was ended (ended by itself with exit code 3); variables are as they were before this Cell",
     )
     found = holder.run("x")
-    assert (found.output, found.notes) == ("1", ("c1 run again",))
+    assert (found.output, found.notes) == ("1", ("variables restored as of c1",))
+
+
+@pytest.mark.parametrize("ending", ["import os; os._exit(1)", "sum(range(10**12))"])
+def test_what_a_cell_drew_or_read_is_the_same_after_the_next_one_ended_its_process(holder, ending):
+    """A remembered value is what a model compares against: small variables are saved before another Cell runs."""
+    drawn = holder.shown("import random, time, uuid; drawn = random.random(), time.time(), uuid.uuid4(); drawn")
+    found = holder.run(ending, 0.3)
+    assert found.status is CellStatus.ENDED
+    assert found.notes[-1].endswith("; variables are as they were before this Cell")
+    found = holder.run("drawn")
+    assert (found.output, found.notes) == (drawn, ("variables restored as of c1",))
+
+
+def test_a_cell_that_ended_its_process_says_which_will_be_run_again(holder):
+    """Where variables are too large to be saved behind each: nobody may think that they are as they were."""
+    holder.run("x = 1; gen = (i for i in 'ab')")
+    holder.save()
+    holder.as_if_large()
+    holder.run("import random; drawn = random.random()")
+    found = holder.run("import os; os._exit(1)")
+    assert found.notes[0].startswith(
+        "the process was ended (ended by itself with exit code 1); variables are as saved after c1, "
+        f"and the next Cell runs c2 again; {_AS_OF} then; lost: gen (TypeError: cannot pickle 'generator'"
+    )
+    assert holder.run("drawn").notes[0].startswith(f"variables restored as of c1; run again: c2; {_AS_OF} now; not")
+
+
+def test_large_variables_are_not_saved_behind_every_cell(holder, store, session):
+    """But behind those that took longer than saving does, and when nobody has run any for a while."""
+    holder.run("big = bytes(3 << 20)")
+    holder.repl.save(holder.store, holder.session)
+    assert cells.checkpoint(store, session.key).cell == 1
+    holder.repl._since.save_seconds = 1.0
+    holder.run("x = 1")
+    holder.run("x = 2")
+    assert not holder.repl.is_due
+    holder.repl.save(holder.store, holder.session)
+    assert cells.checkpoint(store, session.key).cell == 1
+    holder.repl.used -= 101.0
+    assert holder.repl.is_due
+    holder.repl.save(holder.store, holder.session)
+    assert cells.checkpoint(store, session.key).cell == 3
+    assert not holder.repl.is_due
+
+
+def test_a_cell_that_keeps_descriptors_of_saved_variables_has_one_file_of_them(holder, store):
+    """Not one more each time: they would be as many gigabytes. Nor is what is saved within its reach."""
+    holder.run(
+        "import os\nkept = []\ndef keep(descriptor): kept.append((descriptor, os.fstat(descriptor).st_ino))\n"
+        "os.close = keep"
+    )
+    for _time in range(3):
+        holder.save()
+        holder.run("1")
+    assert holder.shown("len(kept) > 2, len({number for _descriptor, number in kept})") == "(True, 1)"
+    holder.save()
+    holder.run("os.pwrite(kept[0][0], b'x' * 1000, 0)")
+    (path,) = store.paths.repl.glob("*.vars")
+    assert b"x" * 100 not in path.read_bytes()
+    holder.kill()
+    assert holder.shown("len(kept) > 2") == "True"
 
 
 def test_reset_holds_over_a_restart(holder, store, session):
@@ -284,7 +355,7 @@ def test_reset_holds_over_a_restart(holder, store, session):
     assert not list(store.paths.repl.glob("*.vars"))
     holder.run("y = 2")
     holder.kill()
-    assert holder.run("y").notes == ("c3 run again",)
+    assert holder.run("y").notes == (f"run again: c3; {_AS_OF} now",)
     assert holder.run("x").status is CellStatus.ERROR
     holder.save()
     holder.run("x = 3")
@@ -306,28 +377,48 @@ def test_reset_works_whatever_was_done_to_the_repl(holder):
 
 
 def test_a_cell_that_ends_the_process_when_run_again_is_left_out(holder):
-    """The Repl comes back without it; and does so at once the next time."""
+    """The Repl comes back without it."""
+    holder.as_if_large()
     holder.run("x = 1")
     holder.run("import os, builtins, sys\nif getattr(sys, 'again', False): os._exit(9)\nsys.again = True")
     holder.run("y = 2")
     holder.repl._number = -1  # the same child runs them again: c2 ends it
     found = holder.run("x, y")
     assert found.output == "(1, 2)"
-    assert "c1 to c3 run again" in found.notes[0]
+    assert "run again: c1, c3; " in found.notes[0]
+    assert "not run again: c2 (its process ended)" in found.notes[0]
+
+
+def test_a_variable_that_ends_the_process_when_it_is_restored_costs_no_other(holder):
+    """It alone is named, with what shares something with it; the next time all is well at once."""
     holder.run("import os\nclass Bad:\n    def __setstate__(self, state): os._exit(7)\nbad = Bad(); bad.x = 1")
+    holder.run("a = [1]; worse = Bad(); worse.a = shared = ['s']; text = 'kept' * 3; b = (text, a)")
     holder.save()
     holder.kill()
     started = holder.started
-    found = holder.run("1")
-    assert found.output == "1"
-    assert "not restored:" in found.notes[0]
-    assert "bad (the Repl's process was ended: ended by itself with exit code 7)" in found.notes[0]
-    assert holder.started == started + 2
+    found = holder.run("a, text, b[1] is a, [name for name in ('bad', 'worse', 'shared') if name in globals()]")
+    assert found.output == "([1], 'keptkeptkept', True, [])"
+    for name in ("bad", "worse"):
+        assert f"{name} (the Repl's process was ended: ended by itself with exit code 7)" in found.notes[0]
+    assert "shared (" in found.notes[0]
+    assert holder.started == started + 3
     holder.repl.save(holder.store, holder.session)  # it is due
     holder.kill()
-    found = holder.run("2")
-    assert found.output == "2"
-    assert holder.started == started + 3
+    found = holder.run("a")
+    assert (found.output, found.notes) == ("[1]", ("variables restored as of c3",))
+    assert holder.started == started + 4
+
+
+def test_very_many_variables_that_end_the_process_are_given_up(holder):
+    """All that was saved is named as lost then; the Repl goes on."""
+    holder.run("import os\nclass Bad:\n    def __reduce__(self): return os._exit, (9,)")
+    holder.run("globals().update({f'bad{n}': Bad() for n in range(20)}); x = 1")
+    holder.save()
+    holder.kill()
+    found = holder.run("'goes on'")
+    assert found.output == "'goes on'"
+    assert "not restored: os (" in found.notes[0]
+    assert " more" in found.notes[0]
 
 
 def test_saved_variables_that_are_gone_or_damaged_are_named(holder, store):
@@ -347,12 +438,50 @@ def test_saved_variables_that_are_gone_or_damaged_are_named(holder, store):
 
 
 def test_a_repl_whose_saving_ends_the_process_goes_on_by_its_journal(holder):
-    """And does not try again behind every Cell."""
+    """It is said of which variable, and that one is not tried again."""
     holder.run("import os\nclass Bad:\n    def __reduce__(self): os._exit(5)\nx = 1; bad = Bad()")
     holder.save()
     assert not holder.repl.is_live
     found = holder.run("x")
-    assert (found.output, found.notes) == ("1", ("c1 run again",))
+    assert found.output == "1"
+    assert found.notes == (
+        f"run again: c1; {_AS_OF} now",
+        f"{_LOST}: bad (the Repl's process was ended: ended by itself with exit code 5)",
+    )
+    assert holder.run("x").notes == ()
+    holder.kill()
+    found = holder.run("x")
+    assert found.notes[0].startswith(f"variables restored as of c2; run again: c3; {_AS_OF} now; not restored: bad (")
+
+
+def test_a_variable_that_is_slow_to_save_is_tried_once_and_said_to_be_left_out(store, session):
+    """The Cell behind it has waited for that; no other does, unless it is another value by then."""
+    holder = Holder(store, session, lambda: start(variable_seconds=0.3))
+    try:
+        code = "tries = []\nclass Slow:\n    def __reduce__(self):\n        tries.append(1)\n        while True: pass"
+        holder.run(code)
+        holder.run("slow = Slow(); x = 1")
+        holder.save()
+        (note,) = holder.run("x").notes
+        assert note == f"{_LOST}: slow (it took longer than 0.3 s)"
+        found = holder.run("len(tries)")
+        assert (found.output, found.notes) == ("1", ())
+        holder.run("slow = 5")
+        holder.run("1")
+        holder.kill()
+        assert holder.shown("slow, x") == "(5, 1)"
+    finally:
+        holder.repl.close()
+
+
+def test_an_open_file_is_named_as_lost(holder):
+    """And does not come back as its text."""
+    holder.run("import os\nfile = open(os.__file__); x = 1")
+    holder.save()
+    holder.kill()
+    found = holder.run("x, 'file' in globals()")
+    assert found.output == "(1, False)"
+    assert "not restored: file (TypeError: an open file cannot be saved)" in found.notes[0]
 
 
 def test_no_room_keeps_what_was_saved_before(store, session):
@@ -367,7 +496,10 @@ def test_no_room_keeps_what_was_saved_before(store, session):
         assert len(list(store.paths.repl.glob("*.vars"))) == 1
         holder.kill()
         found = holder.run("x, len(big)")
-        assert (found.output, found.notes) == ("(2, 1000000)", ("variables restored as of c1; c2 run again",))
+        assert (found.output, found.notes) == (
+            "(2, 1000000)",
+            (f"variables restored as of c1; run again: c2; {_AS_OF} now",),
+        )
     finally:
         holder.repl.close()
 

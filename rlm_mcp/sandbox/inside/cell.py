@@ -27,7 +27,7 @@ from rlm_mcp.sandbox.inside.telling import (
     one_line_of,
     own_attributes,
 )
-from rlm_mcp.sandbox.wire import Done, Ending
+from rlm_mcp.sandbox.wire import MARK_BYTES, Done, Ending
 
 _FLUSH_CHARS = 8_192
 _WORD_CHARS = 16_000
@@ -114,6 +114,10 @@ class Output(io.TextIOBase):
         self._waiting.append(("" if last.endswith("\n") else "\n") + cut(text, _WORD_CHARS) + "\n")
         self.put(self._limit_bytes + ROOM_FOR_A_WORD - self.written_bytes)
 
+    def mark(self, name: str) -> None:
+        """Tell the host what is worked at, should this process end over it."""
+        os.pwrite(self._descriptor, name.encode("utf-8", "replace") + b"\0", 0)
+
     def put(self, room_bytes: int) -> None:
         """Write what waits, as much of it as there is room for."""
         text = "".join(self._waiting)
@@ -122,7 +126,7 @@ class Output(io.TextIOBase):
         view = memoryview(raw)[: max(0, room_bytes)]
         self.lost_bytes += len(raw) - len(view)
         while view:
-            count = os.pwrite(self._descriptor, view, self.written_bytes)
+            count = os.pwrite(self._descriptor, view, MARK_BYTES + self.written_bytes)
             self.written_bytes += count
             view = view[count:]
 
@@ -202,6 +206,10 @@ class Runner:
             self.output.say(one_line_of(error) if is_stopped else f"{one_line_of(error)}\n{BROKEN_HINT}")
             ending = Ending.INTERRUPTED if is_stopped else Ending.ERROR
         return self._done(ending)
+
+    def mark(self, name: str) -> None:
+        """Tell the host which variable is worked at."""
+        self.output.mark(name)
 
     def limited(self, work: Callable[[], T], seconds: float) -> T:
         """Run Cells' code: past its time, or on an interrupt, ``CellTimeout`` or ``KeyboardInterrupt`` is raised in it.

@@ -58,13 +58,16 @@ def _answer(runner: Runner, seen: Seen, message: wire.FromHost, descriptors: tup
                     runner.outdate()
                 return runner.run(message.number, message.code, message.timeout_seconds)
             case wire.Save():
-                return saving.save(descriptors[0], runner.variables(), message.variable_seconds)
+                variables = runner.variables()
+                left_out = set(message.left_out)
+                wanted = {name: value for name, value in variables.items() if name not in left_out}
+                return saving.save(descriptors[0], wanted, message.variable_seconds)
             case wire.Restore():
                 seen.at(message.session)
                 runner.clear()
                 places = [(name, start, length) for name, start, length in message.variables]
                 return (
-                    saving.restore(descriptors[0], places, message.variable_seconds)
+                    saving.restore(descriptors[0], places, message.variable_seconds, message.left_out)
                     if descriptors
                     else wire.Restored(lost=())
                 )

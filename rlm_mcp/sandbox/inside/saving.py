@@ -8,12 +8,13 @@ itself, before and after.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import pickletools
 import types
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, Protocol
@@ -22,7 +23,7 @@ import cloudpickle  # type: ignore[import-untyped]  # it ships none
 
 from rlm_mcp.sandbox.inside.cell import CellTimeout
 from rlm_mcp.sandbox.inside.telling import clean
-from rlm_mcp.sandbox.wire import Restored, Saved
+from rlm_mcp.sandbox.wire import MORE, SLOW, Restored, Saved
 
 _LEAVES, _PUTS = frozenset({"GLOBAL", "BINUNICODE", "BINBYTES", "SHORT_BINBYTES"}), frozenset({"BINPUT", "LONG_BINPUT"})
 _PROTOCOL = 3
@@ -54,6 +55,9 @@ class Place(Protocol):
     def namespace(self) -> dict[str, Any]:
         """Their globals."""
 
+    def mark(self, name: str) -> None:
+        """Tell the host which one is worked at."""
+
     def limited(self, work: Callable[[], object], seconds: float) -> object:
         """Run what Cells have made; raises past its time."""
 
@@ -64,6 +68,8 @@ class _Known:
 
     place: Place | None = None
     given: Given | None = None
+    slow: dict[str, Any] = field(default_factory=dict)
+    """Variables that took too long to save; not tried again while they are the same."""
 
 
 _KNOWN = _Known()
@@ -79,13 +85,18 @@ def _namespace() -> dict[str, Any]:
     return _KNOWN.place.namespace
 
 
+def _mark(name: str) -> None:
+    assert _KNOWN.place is not None
+    _KNOWN.place.mark(name)
+
+
 def _tried(work: Callable[[], object], seconds: float) -> str:
     """Why the work, which may run any code of Cells, failed; empty where it did not."""
     assert _KNOWN.place is not None
     try:
         _KNOWN.place.limited(work, seconds)
     except CellTimeout:
-        return f"it took longer than {seconds:g} s"
+        return f"{SLOW} {seconds:g} s"
     except BaseException as error:  # noqa: BLE001  # the Cell executor: whatever a value's own pickling raises
         return _why(error)
     return ""
@@ -130,6 +141,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships 
                 value.__doc__,
             )
             return _function, (value.__code__, value.__name__), filled, None, None, _fill
+        if type(value) is io.TextIOWrapper:
+            raise TypeError("an open file cannot be saved")  # cloudpickle would keep what it says
         if type(value) is _CACHED and value.__wrapped__.__module__ == "__main__":
             return _cached, (value.__wrapped__, value.cache_parameters())
         name = _name_of(value)
@@ -213,7 +226,8 @@ class _Sink:
 def save(descriptor: int, variables: Mapping[str, Any], seconds: float) -> Saved:
     """Pickle the variables into the file; those that cannot be in so many seconds are named with the reason."""
     wanted = dict(list(variables.items())[-_VARIABLES:])
-    unsaved: dict[str, str] = {}
+    slow = _KNOWN.slow = {name: value for name, value in _KNOWN.slow.items() if wanted.get(name) is value}
+    unsaved = dict.fromkeys(slow, f"{SLOW} {seconds:g} s")
     while True:
         sink = _Sink(descriptor)
         sink.clear()
@@ -221,6 +235,7 @@ def save(descriptor: int, variables: Mapping[str, Any], seconds: float) -> Saved
         if sink.error is not None:
             return Saved(variables=(), unsaved=(), complaint=str(sink.error)[:_WHY_CHARS])
         unsaved.update(failed)
+        slow.update((name, wanted[name]) for name, why in failed.items() if why.startswith(SLOW))
         if not failed:
             return Saved(variables=tuple(places), unsaved=_named_at_most(unsaved, len(variables) - len(wanted)))
 
@@ -237,6 +252,7 @@ def _saved(
     pickler = _Pickler(sink, protocol=_PROTOCOL)
     for name, value in variables.items():
         start = sink.written_bytes
+        _mark(name)
         why = _tried(partial(_dump, pickler, value), seconds)
         if sink.error is not None:
             break
@@ -257,7 +273,7 @@ def _named_at_most(unsaved: Mapping[str, str], more: int) -> tuple[tuple[str, st
     """The first of them, and a word on the rest."""
     named = tuple(unsaved.items())
     left_out = len(named) - len(named[:_UNSAVED]) + more
-    return (*named[:_UNSAVED], *([("...", f"{left_out:,} variables more")] if left_out else []))
+    return (*named[:_UNSAVED], *([(MORE, f"{left_out:,} variables more")] if left_out else []))
 
 
 class _Source:
@@ -295,22 +311,30 @@ class _Source:
         return self.read(len(found[0]) + len(found[1]))
 
 
-def restore(descriptor: int, places: list[tuple[str, int, int]], seconds: float) -> Restored:
-    """Put the saved variables into the namespace; those that cannot be are named with the reason.
+def restore(
+    descriptor: int, places: list[tuple[str, int, int]], seconds: float, left_out: Collection[str] = ()
+) -> Restored:
+    """Put the saved variables into the namespace, but for those left out; name those that cannot be, with the reason.
 
     One that fails may leave half-made things behind, so all is read again without it; what shares something with it
     then fails as well.
     """
     lost: dict[str, str] = {}
-    leaves: dict[str, bytes] = {}
+    leaves = {place[0]: _leaves(descriptor, place, seconds) for place in places if place[0] in left_out}
     while True:
         failed = _restored(descriptor, places, seconds, leaves)
         if failed is None:
             return Restored(lost=_named_at_most(lost, 0))
-        (name, start, length), lost[failed[0][0]] = failed
-        found: list[bytes] = []
-        _tried(partial(_find_leaves, os.pread(descriptor, length, start), found), seconds)
-        leaves[name] = b"".join((*found, pickle.NONE, pickle.STOP))
+        place, lost[failed[0][0]] = failed
+        leaves[place[0]] = _leaves(descriptor, place, seconds)
+
+
+def _leaves(descriptor: int, place: tuple[str, int, int], seconds: float) -> bytes:
+    """What is read of a variable that cannot be had: what others may share with it."""
+    _name, start, length = place
+    found: list[bytes] = []
+    _tried(partial(_find_leaves, os.pread(descriptor, length, start), found), seconds)
+    return b"".join((*found, pickle.NONE, pickle.STOP))
 
 
 def _restored(
@@ -325,6 +349,7 @@ def _restored(
             _tried(unpickler.load, seconds)
             continue
         source.begin(start, length)
+        _mark(name)
         why = _tried(partial(_load, unpickler, name), seconds)
         if why:
             return (name, start, length), why

@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,8 +152,9 @@ class MontyRepl:
             why=why,
         )
 
-    def save(self, descriptor: int) -> Saved:
+    def save(self, descriptor: int, left_out: Collection[str] = ()) -> Saved:
         """Save all variables, in one piece; raises ``ReplGone``."""
+        del left_out  # it never tells which variable it ended over
         turn = _Turn(bindings={})
         try:
             with self._exchange(_SAVE_SECONDS):
@@ -178,9 +179,10 @@ class MontyRepl:
         places: Sequence[tuple[str, int, int]],
         descriptor: int | None,
         bindings: Mapping[str, Binding],
+        left_out: Collection[str] = (),
     ) -> Restored:
         """Take saved variables back, all or none; raises ``ReplGone``."""
-        del session  # the next Cell brings it
+        del session, left_out  # the next Cell brings the one, the other is never known
         turn = _Turn(bindings=bindings)
         why = ""
         try:
