@@ -10,7 +10,8 @@ from pathlib import Path
 from rlm_mcp.config import Paths
 from rlm_mcp.errors import ProcessError, QueryError
 from rlm_mcp.repo import git, shadow
-from rlm_mcp.repo.git import Git
+from rlm_mcp.repo.contained import is_contained
+from rlm_mcp.repo.git import Commit, Git
 from rlm_mcp.repo.shadow import Shadow
 from rlm_mcp.repo.snapshots import LIMITS, SnapshotLimits, take_in
 from rlm_mcp.repo.tree import resolved
@@ -28,6 +29,8 @@ class BaseKind(StrEnum):
     """No snapshot is so old: what HEAD was then. Uncommitted work of then shows as if done since."""
     OLDEST = "oldest"
     """Nothing is so old: the first snapshot there is. What was done before it does not show."""
+    NAMED = "named"
+    """The commit that was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class DiffQuery:
 
     since: float
     """Seconds since the epoch."""
+    commit: Commit | None = None
+    """In place of the time: a commit of the folder's repository."""
     path: str = ""
     """Only this file, or what lies below this folder; relative to the root, or absolute and in it. Empty for all."""
     stat: bool = False
@@ -96,7 +101,7 @@ def diff(paths: Paths, root: Path, query: DiffQuery, now: float, *, limits: Snap
     top = resolved(root)
     path = _inside(top, query.path)
     with shadow.opened(paths, top) as own:
-        found = _base(own, query.since)
+        found = _base(own, query.since) if query.commit is None else _at(query.commit)
         snapshot = take_in(own, now, limits)
         first = Base(kind=BaseKind.OLDEST, time=snapshot.time, name=snapshot.tree)
         base, tree = found or (first, snapshot.tree)
@@ -114,6 +119,21 @@ def diff(paths: Paths, root: Path, query: DiffQuery, now: float, *, limits: Snap
         left_out=snapshot.left_out,
         files_left_out=snapshot.files_left_out,
     )
+
+
+def commit_named(root: Path, name: str) -> Commit | None:
+    """The commit of that name in the repository of the folder ``root``; None if there is none, or no repository.
+
+    Raises:
+        UsageError: there is no such folder.
+        ProcessError: git is missing, or took too long.
+    """
+    found = git.repository_at(resolved(root))
+    return git.commit_named(found, name) if found is not None and is_contained(found) else None
+
+
+def _at(commit: Commit) -> tuple[Base, str]:
+    return Base(kind=BaseKind.NAMED, time=commit.time, name=commit.oid), commit.tree
 
 
 def _base(own: Shadow, since: float) -> tuple[Base, str] | None:

@@ -34,6 +34,9 @@ _FALSE = frozenset({"false", "no", "off", "0", ""})
 _POINTER_BYTES = 4_096
 _REFLOG_BYTES = 4 << 20
 _REFLOG = re.compile(rb"[0-9a-f]{40,64} ([0-9a-f]{40,64}) [^\t]*> (\d{1,12}) [+-]\d{4}(?:\t|$)")
+_REVISION = re.compile(r"(?![-:])(?!.*(?:\{/|\.\.))[^\x00-\x20\x7f:?*\[\\]{1,250}")
+"""What may name one commit: no option, range, path or pattern."""
+_OBJECT = re.compile(r"[0-9a-f]{40,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +252,31 @@ def head_at(repository: Repository, time: float) -> Commit | None:
     oid, at = found
     tree = own.run("rev-parse", "--verify", "--quiet", f"{oid}^{{tree}}", may_fail=True).output.decode("ascii").strip()
     return Commit(oid=oid, tree=tree, time=at) if tree else None
+
+
+def commit_named(repository: Repository, name: str) -> Commit | None:
+    """The commit that a branch, a tag, a commit id or the like means (gitrevisions(7)); None if none.
+
+    Not what searches the messages of all commits for a pattern.
+
+    Raises:
+        ProcessError: git is missing, or took too long.
+    """
+    if not _REVISION.fullmatch(name):
+        return None
+    own = Git(git_dir=repository.git_dir, work_tree=repository.top)
+    found = [_named(own, f"{name}^{{{kind}}}") for kind in ("commit", "tree")]
+    if not all(found):
+        return None
+    said = own.run("rev-list", "--max-count=1", "--timestamp", found[0], "--", may_fail=True).output.split()
+    return Commit(oid=found[0], tree=found[1], time=float(said[0])) if len(said) == 2 else None
+
+
+def _named(own: Git, name: str) -> str:
+    """The object's id; empty for none. ``--end-of-options`` is not needed, as no name begins with ``-``."""
+    ended = own.run("rev-parse", "--verify", "--quiet", name, timeout_seconds=_CONFIG_SECONDS, may_fail=True)
+    found = ended.output.decode("utf-8", "replace").strip()
+    return found if ended.exit_code == 0 and _OBJECT.fullmatch(found) else ""
 
 
 def _reflog_at(path: Path, time: float) -> tuple[str, float] | None:

@@ -20,7 +20,8 @@ from rlm_mcp.errors import QueryError, RefError, SubLMUnavailable, UsageError
 from rlm_mcp.facts.kinds import FactKind
 from rlm_mcp.refs import Ref, parse_ref
 from rlm_mcp.repo import grep, times, tree
-from rlm_mcp.repo.diffs import BaseKind, DiffAnswer, DiffQuery, diff
+from rlm_mcp.repo.diffs import BaseKind, DiffAnswer, DiffQuery, commit_named, diff
+from rlm_mcp.repo.git import Commit
 from rlm_mcp.repo.grep import GREP_LIMITS, GrepAnswer, GrepLimits
 from rlm_mcp.sandbox.repl import Binding, Handed
 from rlm_mcp.sandbox.wire import JSON
@@ -42,6 +43,7 @@ _BASES = {
     BaseKind.SNAPSHOT: "the snapshot",
     BaseKind.COMMIT: "the commit (no older snapshot: uncommitted work of then counts as new)",
     BaseKind.OLDEST: "the first snapshot (nothing is older)",
+    BaseKind.NAMED: "the commit",
 }
 _FILTERS = {"kind": str, "turns": str, "scope": str, "mode": str, "max_tokens": int, "offset": int}
 
@@ -243,25 +245,39 @@ class _Mapped:
 
     def diff(self, since: Any, path: Any, stat: Any) -> Handed:
         """Unified diff since then, behind a line that says what it was compared with."""
-        query = DiffQuery(since=self._since(since), path=_text(path, "path"), stat=bool(stat), max_bytes=_DIFF_BYTES)
+        when, commit = self._since(since)
+        query = DiffQuery(since=when, commit=commit, path=_text(path, "path"), stat=bool(stat), max_bytes=_DIFF_BYTES)
         answer = diff(self.store.paths, self.root, query, time.time())
         return Handed(content=json.dumps(f"{_compared(answer)}\n{answer.text}").encode("ascii"))
 
-    def _since(self, since: Any) -> float:
-        """A time, or the time of a Turn or Event."""
+    def _since(self, since: Any) -> tuple[float, Commit | None]:
+        """A time, or the time of a Turn or Event; or a commit."""
         if isinstance(since, str):
             try:
-                found = self._time_of(parse_ref(since))
-            except RefError:
-                return times.parse_since(since, time.time())
-            if found is None:
-                raise QueryError(f"{since!r} has no time; name another turn or event, or a time")
-            return found
+                return self._time_named(since), None
+            except (RefError, QueryError) as error:
+                commit = commit_named(self.root, since)
+                if commit is None and isinstance(error, RefError):
+                    raise
+                if commit is None:
+                    raise QueryError(f"{error}; and no commit has that name here") from error
+                return commit.time, commit
         if isinstance(since, int | float) and not isinstance(since, bool) and abs(since) < _NUMBERS_END:
-            return times.parse_since(since, time.time())
+            return times.parse_since(since, time.time()), None
         raise QueryError(
-            f"since is {_briefly(since)}; give a time ('2 hours ago', '2026-11-22T09:00') or a Ref ('t12')"
+            f"since is {_briefly(since)}; give a time ('2 hours ago', '2026-11-22T09:00'), a Ref ('t12') or a commit "
+            "('HEAD')"
         )
+
+    def _time_named(self, since: str) -> float:
+        try:
+            ref = parse_ref(since)
+        except RefError:
+            return times.parse_since(since, time.time())
+        found = self._time_of(ref)
+        if found is None:
+            raise QueryError(f"{since!r} has no time; name another turn or event, or a time")
+        return found
 
     def _time_of(self, ref: Ref) -> float | None:
         if ref.turn is not None:
@@ -273,9 +289,9 @@ class _Mapped:
 
 def _compared(answer: DiffAnswer) -> str:
     """With what the working tree was compared, and what the comparison does not show."""
-    words = [
-        f"# {len(answer.changes):,} files changed since {_BASES[answer.base.kind]} of {log.stamp(answer.base.time)}"
-    ]
+    base = answer.base
+    named = f" {base.name[:12]}" if base.kind is BaseKind.NAMED else ""
+    words = [f"# {len(answer.changes):,} files changed since {_BASES[base.kind]}{named} of {log.stamp(base.time)}"]
     if answer.is_cut:
         words.append(f"cut: {answer.total_bytes:,} bytes in all")
     if answer.files_left_out:

@@ -221,3 +221,35 @@ def test_a_folder_that_is_not_there_is_the_callers_mistake(paths: Paths, tmp_pat
     """As everywhere."""
     with pytest.raises(UsageError, match="name a folder"):
         diff(paths, tmp_path / "missing", NOW)
+
+
+def test_a_commit_named_is_the_base_whatever_was_kept_since(paths: Paths, tmp_path: Path):
+    """Uncommitted and untracked work included."""
+    top = repository(tmp_path / "r", at=NOW - 500, a_py="1\n")
+    written(top, a_py="2\n", new_py="new\n")
+    take(paths, top, NOW)
+    found = diffs.commit_named(top, "HEAD")
+    assert found is not None
+    answer = diff(paths, top, 0.0, commit=found)
+    assert (answer.base.kind, answer.base.name, answer.base.time) == (BaseKind.NAMED, found.oid, NOW - 500)
+    assert names(answer) == ["a.py", "new.py"]
+
+
+def test_a_commit_is_looked_up_without_running_what_the_repository_names(tmp_path: Path):
+    """A pattern over all messages is not tried."""
+    ran = hostile(tmp_path / "r")
+    found = diffs.commit_named(tmp_path / "r", "main")
+    assert found is not None
+    assert git(tmp_path / "r", "rev-parse", "main^{tree}").strip() == found.tree
+    for name in ("", "-h", "--all", "nothing", ":/work", "HEAD^{/work}", "HEAD..main", "HEAD:a.evil", "a\nb", "\0"):
+        assert diffs.commit_named(tmp_path / "r", name) is None, name
+    assert not ran.exists()
+
+
+def test_no_commit_is_taken_from_another_repository(tmp_path: Path):
+    """Where ``.git`` leads to one of the user's; nor is there one without git."""
+    repository(tmp_path / "own", a_py="secret\n")
+    stranger = written(tmp_path / "stranger", a_py="1\n")
+    assert diffs.commit_named(stranger, "HEAD") is None
+    (stranger / ".git").symlink_to(tmp_path / "own" / ".git")
+    assert diffs.commit_named(stranger, "HEAD") is None

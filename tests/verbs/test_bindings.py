@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_mcp.config import Paths, Settings
-from rlm_mcp.errors import QueryError, RlmError
+from rlm_mcp.errors import QueryError, RefError, RlmError
 from rlm_mcp.sandbox.repl import Handed, called
 from rlm_mcp.store import events, sessions
 from rlm_mcp.store.database import Store, open_store
@@ -21,6 +21,7 @@ from rlm_mcp.verbs.bindings import bindings, known
 from rlm_mcp.verbs.locate import locate
 from tests.build import a_day
 from tests.documents import loaded_text
+from tests.repo.made import commit, git, repository, written
 
 _NAMES = (
     "log", "events", "facts", "search", "read", "documents", "document", "repo_missing", "repo_files", "repo_grep",
@@ -228,3 +229,51 @@ def test_a_file_too_large_to_be_searched_is_told_of(bound, tmp_path):
         file.truncate((256 << 20) + 1)
     answer = called(functions, "repo_grep", _calls(session)["repo_grep"])
     assert (answer["total"], answer["note"]) == (0, "not searched, too large: giant.bin")
+
+
+@pytest.fixture
+def since(bound, tmp_path: Path) -> Callable[[str], str]:
+    """``repo.diff`` over a repository with two commits, a branch and uncommitted work."""
+    store, session, _functions = bound
+    top = repository(tmp_path / "r", a_py="one\n")
+    git(top, "branch", "base")
+    written(top, a_py="two\n")
+    commit(top)
+    written(top, a_py="three\n", new_py="new\n")
+    functions = bindings(store, sessions.continued(store, session), repo=top, repo_missing="")
+
+    def diff(when: str) -> str:
+        answer = called(functions, "repo_diff", {"since": when, "path": "", "stat": False})
+        assert isinstance(answer, Handed)
+        return str(json.loads(answer.content))
+
+    return diff
+
+
+def test_a_diff_since_a_commit_has_uncommitted_work_in_it(since, tmp_path):
+    """By branch, id, or what git makes of it; the answer names the commit."""
+    oid = git(tmp_path / "r", "rev-parse", "HEAD").strip()
+    for name in ("HEAD", "main", oid, oid[:9]):
+        text = since(name)
+        assert text.startswith(f"# 2 files changed since the commit {oid[:12]} of ")
+        assert "\n-two\n+three\n" in text
+    for name in ("base", "HEAD~1", "main^"):
+        assert "\n-one\n+three\n" in since(name)
+
+
+def test_a_diff_since_a_turn_that_is_not_there_says_which_there_are(since):
+    """Not that it is no time; of what is neither it says both."""
+    with pytest.raises(RefError, match=r"'t99' is not in session .*it has turns t1 to t2$"):
+        since("t99")
+    with pytest.raises(QueryError, match=r"no time; .*no commit has that name"):
+        since("soon")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["--output=/tmp/x", "-h", "HEAD..main", "HEAD:a.py", ":/work", "HEAD^{/work}", "HEAD^{tree}", "x" * 300, "@{"],
+)
+def test_what_names_no_one_commit_is_refused(since, name):
+    """No option, range, path or pattern."""
+    with pytest.raises(QueryError):
+        since(name)
