@@ -63,6 +63,9 @@ def runs_command(which: Which, limit: int, as_json: bool) -> None:
 def run_command(run_id: str, steps: bool, replay: bool, as_json: bool) -> None:
     """Show a run as a tree: its steps, the runs below it, what they cost and came to. Live while it runs.
 
+    The topmost line tells what the whole tree cost, the others what each run did by itself; in JSON `spent` is always
+    with all below, `spent_alone` without.
+
     With --replay it is played again, over its texts as they are now: the models say what they said, nothing is paid or
     noted, and the exit code tells whether the answer is the same (0) or not (1).
 
