@@ -26,19 +26,28 @@ _EXIT_FAILED = 1
 _WRONG = "usage"
 _CANCELLED = "cancelled"
 _EXIT_CODES = {OK: 0, _WRONG: 2, _CANCELLED: 130}
+_STDIN = Path("/dev/stdin")
 _LEAST_SECONDS = 0.1
 _LOOK_SECONDS = 0.2
 _CANCEL_SECONDS = 10.0
+
+
+def _files(_context: click.Context, _option: click.Parameter, given: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Those named, and standard input for ``-``."""
+    if Path("-") in given and (sys.stdin is None or given.count(Path("-")) > 1):
+        raise click.BadParameter("'-' is standard input, which must be open, and can be read once.")
+    return tuple(_STDIN if path == Path("-") else path for path in given)
 
 
 _OPTIONS = (
     click.option(
         "--context",
         "files",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+        callback=_files,
         multiple=True,
         metavar="FILE",
-        help="These files in place of a session.",
+        help="These files in place of a session; - is standard input.",
     ),
     click.option("--scope", default="", metavar="SCOPE", help="session (default), docs, repo, or Refs: 'e12 t3'."),
     click.option("--model", default="", metavar="M", help="The root model, which writes the code."),
@@ -90,6 +99,7 @@ def ask_command(which: Which, question: str, estimate: bool, as_json: bool, **ho
     Examples:
       rlm-mcp ask -q "Why was the importer rewritten?"
       rlm-mcp ask -q "Which user reports most errors?" --context server.log --max-usd 0.20
+      journalctl -u app | rlm-mcp ask -q "What failed first?" --context -
       rlm-mcp ask -q "What did we decide about caching?" --transcript FILE --json
 
     Needs somebody to ask: OPENAI_API_KEY or OPENAI_BASE_URL, or a `claude` or `codex` that is logged in. Exit codes:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import codecs
 import hashlib
 import os
+import re
+import select
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlm_mcp import unlinked
@@ -26,6 +28,8 @@ Told = Callable[[int], None]
 """Called with the number of bytes just read."""
 
 _BLOCK_BYTES = 1 << 20
+_OWN = re.compile(r"/dev/stdin|(?:/dev|/proc/self)/fd/(\d{1,6})")
+"""Names of descriptors of this process; a shell gives one for ``<(command)``."""
 _DRAFT = "draft-"
 _STALE_SECONDS = 3600.0
 _FIRST_BYTES = 8000
@@ -75,17 +79,61 @@ def copy(paths: Paths, source: Path, *, most_bytes: int, told: Told | None = Non
         DocumentError: it is gone, no regular file, not readable, too large, binary, or became shorter meanwhile.
         StoreFull, StoreError: the store cannot be written; nothing of it stays.
     """
-    with _opened(source, most_bytes) as (descriptor, before), _draft(paths) as (draft, raw):
+    with _opened(source, most_bytes) as (descriptor, before):
+        copied = _kept(paths, source, _blocks(source, descriptor, before.st_size), told)
+        after = _found(source, descriptor)
+        return replace(copied, changed=(after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns))
+
+
+def is_stream(source: Path) -> bool:
+    """Whether it gives its text once, as it comes: a pipe, a socket, a terminal.
+
+    Raises:
+        DocumentError: it is not there, or cannot be looked at.
+    """
+    try:
+        mode = source.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise DocumentError(f"{str(source)!r} cannot be read ({error}); look for its name", why="gone") from error
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)
+
+
+def copy_stream(paths: Paths, source: Path, *, most_bytes: int) -> Copied:
+    """Bring all that a stream gives into ``documents``, however long it takes to come.
+
+    Raises:
+        DocumentError: it cannot be read, is binary, or gives more than that.
+        StoreFull, StoreError: the store cannot be written; nothing of it stays.
+    """
+    own = _OWN.fullmatch(str(source))
+    try:
+        # What we have open already is not opened anew: a socket cannot be.
+        descriptor = os.dup(int(own[1] or 0)) if own else os.open(source, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise DocumentError(
+            f"{str(source)!r} cannot be read ({error}); write what it gives into a file", why="not readable"
+        ) from error
+    try:
+        return _kept(paths, source, _all_blocks(source, descriptor, most_bytes))
+    finally:
+        os.close(descriptor)
+
+
+def _kept(paths: Paths, source: Path, blocks: Iterator[bytes], told: Told | None = None) -> Copied:
+    """What these blocks are, as a file of ours.
+
+    Args:
+        source: where they come from; for messages.
+    """
+    with _draft(paths) as (draft, raw):
         looked = _Look()
         digest = hashlib.sha256()
-        for block in _blocks(source, descriptor, before.st_size):
+        for block in blocks:
             digest.update(block)
             looked.at(block)
             _write(raw, block, draft)
             if told is not None:
                 told(len(block))
-        after = _found(source, descriptor)
-        changed = (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
         encoding = looked.encoding(source)
         length, lines = looked.length, looked.lines
         if encoding == UTF_8:
@@ -94,7 +142,7 @@ def copy(paths: Paths, source: Path, *, most_bytes: int, told: Told | None = Non
             with _draft(paths) as (other, text):
                 length, lines = _transcoded((draft, raw, length), text, encoding)
                 _keep(paths, other, text, digest.hexdigest(), length)
-        return Copied(sha256=digest.hexdigest(), length=length, lines=lines, encoding=encoding, changed=changed)
+        return Copied(sha256=digest.hexdigest(), length=length, lines=lines, encoding=encoding, changed=False)
 
 
 def tidy(paths: Paths) -> None:
@@ -177,6 +225,27 @@ def _blocks(source: Path, descriptor: int, size: int) -> Iterator[bytes]:
                 why="became shorter while it was read",
             )
         left -= len(block)
+        yield block
+
+
+def _all_blocks(source: Path, descriptor: int, most_bytes: int) -> Iterator[bytes]:
+    size = 0
+    while True:
+        try:
+            select.select([descriptor], [], [])  # it may be set not to wait, by whoever shares it
+            block = os.read(descriptor, _BLOCK_BYTES)
+        except OSError as error:
+            raise DocumentError(
+                f"{str(source)!r} cannot be read on ({error}); write what it gives into a file", why="not readable"
+            ) from error
+        size += len(block)
+        if size > most_bytes:
+            raise DocumentError(
+                f"{str(source)!r} gives more than {most_bytes:,} bytes, and no Document may have more; give it a part",
+                why=f"larger than {most_bytes >> 20:,} MiB",
+            )
+        if not block:
+            return
         yield block
 
 

@@ -100,19 +100,24 @@ def _of_ref(store: Store, session: SessionRow | None, ref: str) -> list[Source]:
 
 
 def files_scope(store: Store, paths: Sequence[Path]) -> Scope:
-    """Files, kept as Documents as they are now: of one the text, of more a list.
+    """Files, and what streams give, kept as Documents as they are now: of one the text, of more a list.
 
     Raises:
         DocumentError: one cannot be read as text.
     """
-    copied = [
-        (path, copying.copy(store.paths, path.parent.resolve() / path.name, most_bytes=_MOST_BYTES)) for path in paths
-    ]
+    copied = [(path, _copied(store, path)) for path in paths]
     with store.writing():
         for _path, one in copied:
             documents.add(store, one)
     texts = tuple(_of_document(store, str(path), documents.by_sha256(store, one.sha256)) for path, one in copied)
     return Scope(name=", ".join(str(path) for path in paths), texts=texts, is_list=len(texts) != 1)
+
+
+def _copied(store: Store, path: Path) -> copying.Copied:
+    """What the user has named: of a link, where it leads."""
+    if copying.is_stream(path):
+        return copying.copy_stream(store.paths, path, most_bytes=_MOST_BYTES)
+    return copying.copy(store.paths, path.resolve(), most_bytes=_MOST_BYTES)
 
 
 def repository_scope(root: Path) -> Scope:

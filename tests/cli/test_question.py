@@ -33,6 +33,7 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
 
         def start(script: Script) -> Endpoint:
             endpoint = stack.enter_context(running_endpoint(script))
+            endpoint.models = ("gpt-5-mini",)  # whose price is known
             monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
             monkeypatch.setenv("OPENAI_API_KEY", KEY)
             return endpoint
@@ -96,6 +97,51 @@ def test_several_files_are_a_list(cli: CommandLine, serving: Serving, tmp_path: 
     serving(programs('FINAL(str([type(context).__name__, *("secret word" in text for text in context)]))'))
     _code, found = asked(cli, "-q", "Which one?", "--context", one, "--context", two)
     assert found["answer"] == "['list', False, True]"
+
+
+@pytest.mark.parametrize("how", ["pipe", "file", "named"])
+def test_what_is_piped_in_is_asked_about(serving: Serving, log: Path, how: str) -> None:
+    """``-`` and what a shell makes of ``<(command)``; asked again, it is the same text of the same name."""
+    endpoint = serving(programs(FIND_IT))
+    given = "/dev/fd/0" if how == "named" else "-"
+    for cached in (0, 1):
+        with log.open("rb") as file, _asking("--context", given, stdin=file if how == "file" else -1) as asking:
+            out, err = asking.communicate(None if how == "file" else log.read_bytes(), timeout=60)
+        found = json.loads(out)
+        assert (asking.returncode, found["answer"], found["cached"], err) == (0, SECRET, cached, b"")
+        assert len(found["refs"]) == 1
+    assert len(endpoint.requests) == 1
+
+
+def test_ctrl_c_while_a_pipe_is_read_is_told_as_the_one_object(serving: Serving) -> None:
+    """Nothing was asked yet."""
+    endpoint = serving(programs(FIND_IT))
+    with _asking("--context", "-", stdin=subprocess.PIPE) as asking:
+        assert asking.stdin is not None
+        asking.stdin.write(b"line\n" * 100_000)  # more than a pipe holds: it is read by now
+        asking.stdin.flush()
+        asking.send_signal(signal.SIGTERM)
+        out, err = asking.communicate(timeout=60)
+    found = json.loads(out)
+    assert (asking.returncode, found["status"], found["error"]["type"], err) == (143, "cancelled", "Cancelled", b"")
+    assert endpoint.requests == []
+
+
+def test_standard_input_is_read_once(cli: CommandLine, serving: Serving) -> None:
+    """Twice would be once, and nothing."""
+    endpoint = serving(programs(FIND_IT))
+    code, found = asked(cli, "-q", "What?", "--context", "-", "--context", "-")
+    assert (code, found["status"]) == (2, "usage")
+    assert "can be read once" in found["error"]["message"]
+    assert endpoint.requests == []
+
+
+def test_a_link_that_is_named_leads_to_its_file(cli: CommandLine, serving: Serving, log: Path) -> None:
+    """As everywhere at a shell."""
+    serving(programs(FIND_IT))
+    link = log.with_name("latest.log")
+    link.symlink_to(log)
+    assert asked(cli, "-q", "What is the secret word?", "--context", link)[1]["answer"] == SECRET
 
 
 def test_a_small_text_takes_one_call(cli: CommandLine, serving: Serving, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -245,3 +247,54 @@ def test_a_link_on_the_way_is_not_followed(paths: Paths, tmp_path: Path):
         copy(paths, tmp_path / "inside" / "way" / "f", most_bytes=MOST)
     assert raised.value.why == "not readable"
     assert not list(paths.documents.iterdir())
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A pipe that gives a block and a bit: its name, as a shell gives it, and its descriptor."""
+    reading, writing = os.pipe()
+    with ThreadPoolExecutor(1) as pool, os.fdopen(writing, "wb") as file:
+        pool.submit(lambda: (file.write(b"line\n" * 300_000), file.close()))
+        yield Path(f"/dev/fd/{reading}"), reading
+        os.close(reading)
+
+
+def test_what_a_pipe_gives_is_taken_to_its_end(paths: Paths, pipe: tuple[Path, int]):
+    """Though it is set not to wait, as others may have set it; it lies there like a file of that content."""
+    name, reading = pipe
+    os.set_blocking(reading, False)
+    assert copying.is_stream(name)
+    copied = copying.copy_stream(paths, name, most_bytes=2_000_000)
+    content = b"line\n" * 300_000
+    assert (copied.length, copied.lines, copied.sha256) == (1_500_000, 300_000, hashlib.sha256(content).hexdigest())
+    assert document_path(paths, copied.sha256).read_bytes() == content
+
+
+def test_a_stream_that_gives_too_much_leaves_nothing(paths: Paths, pipe: tuple[Path, int]):
+    """It is named, with the limit."""
+    with pytest.raises(DocumentError, match=f"'{pipe[0]}' gives more than 1,000,000 bytes"):
+        copying.copy_stream(paths, pipe[0], most_bytes=1_000_000)
+    assert list(paths.documents.iterdir()) == []
+
+
+def test_a_socket_that_is_open_and_a_named_pipe_are_streams(paths: Paths, tmp_path: Path):
+    """Some programs give their children sockets as standard input, which cannot be opened by name."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with ours:
+            ours.sendall("h\xe9llo".encode("latin-1"))
+        copied = copying.copy_stream(paths, Path(f"/proc/self/fd/{theirs.fileno()}"), most_bytes=100)
+    assert (copied.encoding, copied.length) == ("cp1252", 6)
+    named = tmp_path / "named"
+    os.mkfifo(named)
+    assert copying.is_stream(named)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(named.write_bytes, b"said")
+        assert copying.copy_stream(paths, named, most_bytes=100).length == 4
+    (tmp_path / "plain").write_bytes(b"")
+    assert not copying.is_stream(tmp_path / "plain")
+    for missing in (tmp_path / "missing", Path("/dev/fd/999999")):
+        with pytest.raises(DocumentError, match="cannot be read"):
+            copying.is_stream(missing)
+        with pytest.raises(DocumentError, match="cannot be read"):
+            copying.copy_stream(paths, missing, most_bytes=100)
