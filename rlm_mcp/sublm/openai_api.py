@@ -83,8 +83,7 @@ class OpenAIEndpoint:
         self._model = model
         self._is_plain = is_plain
         self._way = self._way_to(self._base_url)
-        self._left: list[Sender] = []
-        """Senders of ways that are gone no more."""
+        self._ways = (self._way, self._way_to(f"{self._base_url}/v1")) if self._way.is_bare else (self._way,)
         self._look_again = 0.0
         """When models may be looked for again."""
         self._lock = threading.Lock()
@@ -151,8 +150,8 @@ class OpenAIEndpoint:
 
     def close(self) -> None:
         """End what is under way and close the connections."""
-        for sender in (*self._left, self._way.sender):
-            sender.close()
+        for way in self._ways:
+            way.sender.close()
 
     def _way_to(self, base_url: str) -> _Way:
         parts = _address(base_url)
@@ -167,13 +166,15 @@ class OpenAIEndpoint:
         )
 
     def _turned(self, way: _Way) -> SubLMBusy | None:
-        """Where nothing is behind a bare base URL: that ``/v1`` below it is asked from now on. None where it is not."""
-        if not way.is_bare or way.has_answered:
+        """Nothing is there: where the base URL is bare, ``/v1`` below it is asked next. None where it is not.
+
+        Where nothing is there either, the next question begins again.
+        """
+        if way.has_answered:
             return None
-        with self._lock:
-            if self._way is way:
-                self._left.append(way.sender)
-                self._way = self._way_to(f"{self._base_url}/v1")
+        self._way = self._ways[-1] if way.is_bare else self._ways[0]
+        if not way.is_bare:
+            return None
         return SubLMBusy(f"{self._shown_url!r} is no endpoint by itself; '/v1' below it is tried", after_seconds=0.0)
 
     def _body(self, request: Request) -> dict[str, Any]:

@@ -245,6 +245,15 @@ def test_a_bare_base_url_finds_the_endpoint_below_v1(is_plain: bool):
         assert [seen.path for seen in endpoint.requests] == ["/chat/completions", *["/v1/chat/completions"] * 2]
 
 
+def test_where_nothing_is_below_v1_either_the_next_question_begins_again(is_plain: bool):
+    """The endpoint may be there by then, at either place."""
+    with running_endpoint(lambda seen: Answer(status=404 if seen.number <= 2 else 200)) as endpoint:
+        found = asked_at(endpoint.url.removesuffix("/v1"), is_plain, times=3)
+        assert "is no endpoint" in found[1]
+        assert found[2] == "echo: q2"
+        assert [seen.path.startswith("/v1") for seen in endpoint.requests] == [False, True, False]
+
+
 def test_a_bare_base_url_that_is_an_endpoint_is_left_as_it_is(is_plain: bool):
     """It answers, or says that it has no such model."""
 
