@@ -138,6 +138,19 @@ def files(root: Path, glob: str = "**/*", *, limits: TreeLimits = LIMITS) -> Lis
     )
 
 
+def readable(listing: Listing) -> list[str]:
+    """Its paths without links that lead out of the folder, or nowhere."""
+    return [path for path in listing.paths if path not in listing.links or _leads_inside(listing.root, path)]
+
+
+def _leads_inside(root: Path, path: str) -> bool:
+    """Whether a link leads below ``root``, by a relative path: a Jail shows the folder elsewhere."""
+    try:
+        return root in (root / path).resolve(strict=True).parents and not (root / path).readlink().is_absolute()
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+        return False
+
+
 class Kind(Enum):
     """What a name in a folder is."""
 

@@ -216,8 +216,8 @@ class _Mapped:
     stop: Stop | None
 
     def files(self, glob: Any) -> JSON:
-        """Paths that fit."""
-        return list(tree.files(self.root, _text(glob, "glob")).paths)
+        """Paths that fit, without links that lead out of the repository, or nowhere: a Cell cannot read those."""
+        return list(tree.readable(tree.files(self.root, _text(glob, "glob"))))
 
     def grep(self, pattern: Any, glob: Any, ignore_case: Any, limit: Any) -> JSON:
         """Path, line number and line of each match; how many there are; whether there may be more; what to know."""

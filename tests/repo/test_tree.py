@@ -118,6 +118,23 @@ def test_a_repository_inside_that_git_cannot_read_is_a_plain_folder(tmp_path: Pa
         tree.files(tmp_path / "git" / "lib" / "broken")
 
 
+def test_links_that_lead_out_or_nowhere_are_not_readable(tmp_path: Path):
+    """Those that lead to what is inside are, by a relative path."""
+    top = repository(tmp_path / "r", a_py="1", src__b_py="2")
+    (tmp_path / "secret").write_text("secret")
+    for name, target in (
+        ("in", "a.py"), ("in_folder", "src"), ("src/up", "../a.py"), ("by_link", "in"), ("out", "../secret"),
+        ("out_absolute", str(tmp_path / "secret")), ("absolute", str(top / "a.py")), ("nowhere", "gone"),
+        ("circle", "circle"), ("out_by_link", "out"),
+    ):  # fmt: skip
+        (top / name).symlink_to(target)
+    found = tree.files(top)
+    assert tree.readable(found) == ["a.py", "by_link", "in", "in_folder", "src/b.py", "src/up"]
+    assert set(found.paths) - set(tree.readable(found)) == {
+        "out", "out_absolute", "absolute", "nowhere", "circle", "out_by_link",
+    }  # fmt: skip
+
+
 def test_names_that_are_no_text_are_given_as_python_gives_them(tmp_path: Path):
     """Not UTF-8, with line ends, quotes and blanks: they open."""
     top = repository(tmp_path / "r", a="1")

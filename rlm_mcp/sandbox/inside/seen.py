@@ -27,8 +27,8 @@ class Repo:
     repo.files("**/*.py")               paths, tracked and new ones, without what git ignores
     repo.read("src/app.py")             a file's text; repo.bytes(path) its bytes
     repo.grep(r"def \w+", "**/*.py")     every match (ripgrep's syntax): .path .line_number .line .ref
-    repo.diff("2 hours ago")            what changed since: a time, "t12" (a turn), "e40" (an event);
-                                        path="src" narrows, stat=True sums up
+    repo.diff("2 hours ago")            what changed since: a time, "t12" (a turn), "e40" (an event) or
+                                        "HEAD" (a commit); path="src" narrows, stat=True sums up
     repo.root                           where open() finds it: open(f"{repo.root}/README.md")
     """
 
@@ -66,7 +66,7 @@ class Repo:
         return Counted(places, found["total"], is_at_least=found["is_at_least"], note=found.get("note", ""))
 
     def diff(self, since: object, path: str = "", *, stat: bool = False) -> str:
-        """Unified diff of the working tree since then."""
+        """Unified diff of the working tree, uncommitted work included, since then."""
         when = since if isinstance(since, str | int | float) else parse_time(since)
         return str(self._host.ask("repo_diff", since=when, path=path, stat=stat))
 

@@ -52,6 +52,15 @@ def test_files_are_listed_as_git_means_them(seen):
     assert seen.fails("repo.files(5)").startswith("HostError: glob is 5")
 
 
+def test_each_file_listed_can_be_read(seen, repo, tmp_path):
+    """A link that leads out of the repository is not listed."""
+    (tmp_path / "secret").write_text("secret")
+    (repo / "out").symlink_to(tmp_path / "secret")
+    (repo / "src" / "again").symlink_to("app.py")
+    assert seen.shown("'src/again' in repo.files(), 'out' in repo.files()") == "(True, False)"
+    assert seen.shown("all(repo.bytes(path) for path in repo.files())") == "True"
+
+
 def test_files_are_read_by_name_and_by_open(seen):
     """Text in any encoding, bytes, and Python's own open; nothing outside, nothing to write."""
     assert seen.shown("repo.read('src/app.py')").startswith("def total(rows):")

@@ -52,8 +52,8 @@ class Repo:
     repo.files("**/*.py")               paths, tracked and new ones, without what git ignores
     repo.read("src/app.py")             a file's text; repo.bytes(path) its bytes
     repo.grep(r"def \w+", "**/*.py")     every match (ripgrep's syntax): .path .line_number .line .ref
-    repo.diff("2 hours ago")            what changed since: a time, "t12" (a turn), "e40" (an event);
-                                        path="src" narrows, stat=True sums up
+    repo.diff("2 hours ago")            what changed since: a time, "t12" (a turn), "e40" (an event) or
+                                        "HEAD" (a commit); path="src" narrows, stat=True sums up
     repo.root                           where open() finds it: open(f"{repo.root}/README.md")
     """
 
@@ -84,7 +84,7 @@ class Repo:
         return Places(self._host.ask("repo_grep", arguments))
 
     def diff(self, since: Any, path: str = "", *, stat: bool = False) -> Any:
-        """Unified diff of the working tree since then."""
+        """Unified diff of the working tree, uncommitted work included, since then."""
         when = since if isinstance(since, (str, int, float)) else parse_time(since)
         return self._host.ask("repo_diff", {"since": when, "path": path, "stat": stat})
 
