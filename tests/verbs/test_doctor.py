@@ -190,6 +190,7 @@ def test_missing_layers_are_told_with_reason_and_cure():
     found = with_cures([doctor._bubblewrap(_NOTHING), doctor._landlock(_NOTHING), doctor._seccomp(_NOTHING)])
     assert {one.level for one in found} == {Level.NOTE}
     assert "no bubblewrap found" in found[0].told
+    assert "size and times of any path" in found[0].told
     assert "riscv64" in found[2].told
     some = replace(_NOTHING, bubblewrap=Path("/usr/bin/bwrap"), landlock=6, seccomp=True)
     given = with_cures([doctor._bubblewrap(some), doctor._landlock(some), doctor._seccomp(some)])
