@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,6 @@ from rlm_mcp.recursion.known import Known
 from rlm_mcp.recursion.replay import Unnoted, recorded
 from rlm_mcp.recursion.run import Engine, Run, entry
 from rlm_mcp.recursion.scope import Scope
-from rlm_mcp.sandbox.repl import Binding, Handed
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store import documents, sessions
 from rlm_mcp.store.database import Store
@@ -50,7 +48,7 @@ from rlm_mcp.verbs.ask_scopes import (
     repository_scope,
     session_scope,
 )
-from rlm_mcp.verbs.bindings import bindings, known
+from rlm_mcp.verbs.bindings import bindings, known, lent
 from rlm_mcp.verbs.jobs import Job, Jobs, JobState
 from rlm_mcp.verbs.replay import Replayed, replay, replayable, scope_again
 from rlm_mcp.verbs.summarize import summarized
@@ -311,12 +309,9 @@ class Asker:
         repo, why_not = repo_of(session, paths) if session is not None else (None, "no session, so no repository")
         with self._stores.lend() as store:
             told = known(store, parts) if parts else dict(_NO_SESSION)
-            found = bindings(store, parts, repo=repo, repo_missing=why_not) if parts else {}
             secrets = self._known(store, session, scope)
-        data = {
-            name: _lent(self._stores.lend, partial(bindings, repo=repo, repo_missing=why_not), parts, name, binding)
-            for name, binding in found.items()
-        }
+        made = partial(bindings, scope=parts, repo=repo, repo_missing=why_not)
+        data = lent(self._stores.lend, made) if parts else {}
         metered = (metered or self.metered()).taking_out(secrets.redact)
         return Engine(
             root=metered,
@@ -337,20 +332,3 @@ class Asker:
         loaded = documents.known_to(store, session) if session is not None else []
         sources = scope.all_sources if scope is not None else ()
         return Known(self._stores.lend, sources=sources, loaded=loaded, keys=self._keys)
-
-
-def _lent(
-    lend: Callable[[], AbstractContextManager[Store]],
-    made: Callable[[Store, Sequence[ScopePart]], Mapping[str, Binding]],
-    parts: Sequence[ScopePart],
-    name: str,
-    pattern: Binding,
-) -> Binding:
-    """The host function of that name, lent a Store for each call: Cells of several Runs call it at once."""
-
-    @functools.wraps(pattern)  # so that arguments are still checked by its signature
-    def called(*given: Any, **named: Any) -> JSON | Handed:
-        with lend() as store:
-            return made(store, parts)[name](*given, **named)
-
-    return called

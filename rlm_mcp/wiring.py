@@ -23,7 +23,7 @@ from rlm_mcp.store import sessions
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.sublm.lm import Stop
-from rlm_mcp.verbs.bindings import bindings
+from rlm_mcp.verbs.bindings import bindings, lent
 from rlm_mcp.verbs.repl import DEFAULT_SECONDS, SessionRepl
 from rlm_mcp.verbs.repl_answer import ReplAnswer
 
@@ -153,8 +153,8 @@ class Repls:
         scope = sessions.continued(store, session)
         held = self._of(session)
         stop = Stop(seconds=timeout_seconds)
-        given = bindings(store, scope, repo=held.repo, repo_missing=held.repo_missing, stop=stop)
-        functions = {**given, **(more or {})}
+        made = partial(bindings, scope=scope, repo=held.repo, repo_missing=held.repo_missing, stop=stop)
+        functions = {**lent(self._stores.lend, made), **(more or {})}
         self._running.append((owner, stop))
         try:
             answer = held.repl.run(store, scope, code, functions, timeout_seconds=timeout_seconds, owner=owner)

@@ -9,13 +9,15 @@ import os
 import threading
 import time
 from bisect import bisect
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
-from rlm_mcp.errors import ReplGone, RlmError
+from rlm_mcp.errors import ReplBusy, ReplGone, RlmError
 from rlm_mcp.sandbox import wire
+from rlm_mcp.sandbox.answering import Answerer
 from rlm_mcp.sandbox.jail import Jail
 from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Handed, Outcome, called
 
@@ -34,6 +36,9 @@ _PAGE_BYTES = 4_096
 """Looked at at once for the end of what is printed."""
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _FIXED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+_ERROR_CHARS = 2_000
+_TIME_IS_OVER = "the Cell's time is over"
+_T = TypeVar("_T")
 _Message = TypeVar("_Message", wire.Ready, wire.Done, wire.Saved, wire.Restored)
 
 
@@ -58,6 +63,7 @@ class JailedRepl:
         self._variable_seconds = variable_seconds
         self.layers = jail.layers
         self._talking = threading.Lock()
+        self._answerer = Answerer()
         self._reading = threading.Lock()
         """While it is held, the output's file stays open."""
         self._is_closed = False
@@ -81,7 +87,7 @@ class JailedRepl:
         stop: threading.Event | None = None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> Outcome:
-        """Run a Cell; whatever it does, the outcome is there at its time-out and grace."""
+        """Run a Cell; whatever it or a host function does, the outcome is there at its time-out and grace."""
         turn = _Turn(seconds=cell.timeout_seconds + grace_seconds, stop=stop, grace_seconds=grace_seconds)
         message = wire.Run(
             number=cell.number, code=cell.code, timeout_seconds=cell.timeout_seconds, session=cell.session
@@ -159,6 +165,7 @@ class JailedRepl:
             self._jail.kill()
             raise
         finally:
+            self._answerer.close()
             if self._is_closed and self._talking.acquire(blocking=False):
                 self._free()
                 self._talking.release()
@@ -215,13 +222,14 @@ class JailedRepl:
         return wire.from_child(found)
 
     def _answer(self, call: wire.Call, bindings: Mapping[str, Binding], turn: _Turn) -> None:
-        """Call the host function and send what it says."""
+        """Call the host function and send what it says; where the Cell's time ends meanwhile, that it did."""
         end = self._jail.socket
         try:
-            answer = _answered(call, bindings)
+            answer = self._waited(partial(_answered, call, bindings), turn)
             opened = _opened(answer) if isinstance(answer, Handed) else None
         except (RlmError, OSError) as error:  # OSError: the file is gone, or no descriptor is left
-            wire.send(end, wire.Failure(error=type(error).__name__, message=str(error)), deadline=turn.soon())
+            told = wire.Failure(error=type(error).__name__, message=str(error)[:_ERROR_CHARS])
+            wire.send(end, told, deadline=turn.soon())
             return
         if opened is None:
             assert not isinstance(answer, Handed)
@@ -232,6 +240,35 @@ class JailedRepl:
             wire.send(end, wire.Value(file_bytes=length), (descriptor,), deadline=turn.soon())
         finally:
             os.close(descriptor)
+
+    def _waited(self, work: Callable[[], _T], turn: _Turn) -> _T:
+        """What a host function says; it is told when the turn's time is over, and left half its grace later.
+
+        Raises:
+            ReplBusy: it was left, or too many that were left are still at work; why, the child knows better.
+            TimeoutError: it was left, and there was no grace.
+        """
+        if not self._answerer.is_free:
+            raise ReplBusy("host functions that earlier Cells did not wait for are still at work; try again soon")
+        if turn.is_past():
+            raise ReplBusy(_TIME_IS_OVER)
+        pending = self._answerer.begin(work)
+        is_done = False
+        try:
+            while not is_done and not turn.is_past():
+                if turn.is_to_stop():
+                    self._jail.interrupt()
+                if turn.is_over():
+                    pending.leave.now()
+                is_done = pending.wait(turn.next_look())
+        finally:
+            if not is_done:
+                pending.leave.now()
+                self._answerer.abandon()
+        if not is_done:
+            turn.leave()
+            raise ReplBusy(_TIME_IS_OVER)
+        return pending.found()
 
     def _ask(
         self,
@@ -302,8 +339,33 @@ class _Turn:
         self._stop = stop
         self._grace_seconds = grace_seconds
         self.deadline = self._started + seconds
+        """When the child is ended."""
         self.told_at: float | None = None
         """When the child was told to stop."""
+
+    def is_over(self) -> bool:
+        """The grace has begun: the child is told by now, and so is who works for it."""
+        return time.monotonic() >= self.deadline - self._grace_seconds
+
+    def is_past(self) -> bool:
+        """Half the grace is over: the host works no more for the child."""
+        return time.monotonic() >= self.deadline - self._grace_seconds / 2
+
+    def next_look(self) -> float:
+        """Seconds until the next of these, at most until it is looked whether to stop."""
+        now = time.monotonic()
+        moments = (self.deadline - self._grace_seconds, self.deadline - self._grace_seconds / 2)
+        return min([_LOOK_SECONDS, *(moment - now for moment in moments if moment > now)])
+
+    def leave(self) -> None:
+        """The host works no more for the child, which has half its grace from now on, though the host be late.
+
+        Raises:
+            TimeoutError: there is no grace.
+        """
+        if not self._grace_seconds:
+            raise TimeoutError
+        self.deadline = max(self.deadline, time.monotonic() + self._grace_seconds / 2)
 
     def seconds(self) -> float:
         """Taken so far."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from rlm_mcp.repo import grep, times, tree
 from rlm_mcp.repo.diffs import BaseKind, DiffAnswer, DiffQuery, commit_named, diff
 from rlm_mcp.repo.git import Commit
 from rlm_mcp.repo.grep import GREP_LIMITS, GrepAnswer, GrepLimits
+from rlm_mcp.sandbox.answering import leave
 from rlm_mcp.sandbox.repl import Binding, Handed
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store import documents, events, facts, log
@@ -80,6 +81,34 @@ def bindings(
     else:
         found |= dict.fromkeys(("repo_files", "repo_grep", "repo_diff"), partial(_refuse, repo_missing))
     return found
+
+
+def lent(
+    lend: Callable[[], AbstractContextManager[Store]], made: Callable[[Store], Mapping[str, Binding]]
+) -> Mapping[str, Binding]:
+    """Host functions that are lent a Store for each call: several may be at work, some of them for nobody any more.
+
+    What SQLite does for a call ends when nobody waits for it.
+
+    Args:
+        made: those over one Store, as :func:`bindings` makes them.
+    """
+    with lend() as store:
+        return {name: _lent(lend, made, name, pattern) for name, pattern in made(store).items()}
+
+
+def _lent(
+    lend: Callable[[], AbstractContextManager[Store]],
+    made: Callable[[Store], Mapping[str, Binding]],
+    name: str,
+    pattern: Binding,
+) -> Binding:
+    @wraps(pattern)  # so that arguments are still checked by its signature
+    def called(*given: Any, **named: Any) -> JSON | Handed:
+        with lend() as store, leave().waking(store.connection.interrupt):
+            return made(store)[name](*given, **named)
+
+    return called
 
 
 def known(store: Store, scope: Sequence[ScopePart]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rlm_mcp.errors import QueryError, ReplGone
+from rlm_mcp.sandbox.answering import leave
 from rlm_mcp.sandbox.repl import Cell, Handed
 from rlm_mcp.sandbox.wire import Ending
 from tests.repls import NOBODY, Rig, opened, rigged, start
@@ -140,6 +141,65 @@ def test_a_cell_that_asks_the_host_for_ever_is_stopped(rig):
     assert rig.run(code, stop=stop).ending is Ending.INTERRUPTED
     found = rig.run(code.replace("Exception", "BaseException"), 0.3, grace=0.5)
     assert found.ending in (None, Ending.INTERRUPTED)
+
+
+def test_a_host_function_that_takes_too_long_is_the_cells_time_out_and_not_its_end(rig):
+    """It is told, and left; the Cell keeps what it has, the next one is answered, and nothing of it comes late."""
+    go_on, told = threading.Event(), threading.Event()
+
+    def slow():
+        with leave().waking(told.set):
+            assert go_on.wait(60)
+        return "late"
+
+    rig.bindings = {"repo_missing": slow, "read": lambda ref: Handed(content=ref.encode())}
+    found = rig.run("x = 5\nprint('kept')\nrepo.root", 1.0, grace=2.0)
+    assert found.ending is Ending.INTERRUPTED
+    assert found.output.startswith("kept\n")
+    assert found.output.rstrip().splitlines()[-1].startswith("CellTimeout: the Cell ran into its time limit")
+    assert told.is_set()
+    assert rig.shown("x, read('e5')") == "(5, 'e5')"
+    go_on.set()
+    assert rig.shown("x, read('e6')") == "(5, 'e6')"
+
+
+def test_a_stop_does_not_wait_for_a_host_function(rig):
+    """The Cell is interrupted, and its variables are there."""
+    go_on, began, stop = threading.Event(), threading.Event(), threading.Event()
+    rig.bindings = {"repo_missing": lambda: began.set() or str(go_on.wait(60))}
+    threading.Thread(target=lambda: began.wait(60) and stop.set()).start()
+    found = rig.run("x = 5\nrepo.root", stop=stop, grace=2.0)
+    go_on.set()
+    assert found.ending is Ending.INTERRUPTED
+    assert "KeyboardInterrupt: the Cell was interrupted" in found.output
+    assert rig.shown("x") == "5"
+
+
+def test_a_cell_that_swallows_its_time_out_in_host_functions_is_ended(rig):
+    """None is begun for it any more once it was left."""
+    asked = []
+    go_on = threading.Event()
+    rig.bindings = {"repo_missing": lambda: asked.append(1) or str(go_on.wait(60))}
+    code = "while True:\n    try:\n        repo.root\n    except BaseException: pass"
+    found = rig.run(code, 1.0, grace=1.0)
+    go_on.set()
+    assert found.ending is None
+    assert found.why == "it ran into its time limit and would not end"
+    assert len(asked) == 1
+
+
+def test_cells_that_leave_many_host_functions_behind_are_told_to_wait(rig):
+    """A few may be at work for nobody; when they have ended there is room again."""
+    go_on = threading.Event()
+    rig.bindings = {"read": lambda ref: Handed(content=str(go_on.wait(60)).encode())}
+    found = rig.run("read('e1')", 0.2, grace=1.0)
+    while found.ending is not Ending.ERROR:
+        assert found.ending is Ending.INTERRUPTED
+        found = rig.run("read('e1')", 0.2, grace=1.0)
+    assert found.output.rstrip().endswith("are still at work; try again soon")
+    go_on.set()
+    while rig.run("read('e1')").ending is not Ending.OK:
+        pass
 
 
 # its end

@@ -371,7 +371,7 @@ class MontyRepl:
         """Run a piece of code; see :meth:`rlm_mcp.sandbox.monty.worker.Worker.feed`."""
         functions: dict[str, Function] = {
             "_rlm_here": lambda _given: {"return_value": None},
-            "_rlm_call": lambda given: answered(turn.bindings, given),
+            "_rlm_call": lambda given: self._worker.waited(lambda: answered(turn.bindings, given)),
             "_rlm_end": lambda given: self._end(turn, given),
         }
         return self._worker.feed(code, functions, lambda text: self._print(turn, text), inputs)

@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic_monty
 from pydantic_monty import FunctionSnapshot, MontyComplete, MontyError, NameLookupSnapshot
+
+from rlm_mcp.sandbox.answering import Answerer
 
 REPO = "/repo"
 """Where Cells find the repository."""
@@ -28,6 +30,7 @@ _LOOK_SECONDS = 0.05
 """How often it is looked whether a turn is to stop."""
 _SLEEPS = frozenset({"system.sleep", "system.async_sleep"})
 
+_T = TypeVar("_T")
 Function = Callable[[tuple[Any, ...]], Any]
 """Takes the arguments as they come, returns what :meth:`pydantic_monty.FunctionSnapshot.resume` takes."""
 
@@ -62,6 +65,7 @@ class Worker:
         self.asked_at = ""
         """How tracebacks name the text that called a host function last: ``<python-input-7>``, the next one 8."""
         self._lock = threading.Lock()
+        self._answerer = Answerer()
         self._was_stopped = threading.Event()
         self._pid: int | None = None
         self._deadline = 0.0
@@ -101,6 +105,21 @@ class Worker:
                 self._is_turning = False
             done.set()
             watcher.join()
+            self._answerer.close()
+
+    def waited(self, work: Callable[[], _T]) -> _T:
+        """What the host does for the worker; left once the worker is killed.
+
+        Raises:
+            WorkerGone: it was.
+        """
+        pending = self._answerer.begin(work)
+        while not pending.wait(_LOOK_SECONDS):
+            if self._was_stopped.is_set():
+                pending.leave.now()
+                self._answerer.abandon()
+                raise WorkerGone(self._why_killed)
+        return pending.found()
 
     def kill(self, why: str) -> None:
         """Kill it, if a turn is under way: while one is, nobody else can have its process id."""
