@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 from rlm_mcp.events import Client, LinkKind
+from rlm_mcp.locks import Held, locked
 from rlm_mcp.store import cells, ledger, lineage, sessions
 from rlm_mcp.store.cells import CellStatus, Checkpoint
 from rlm_mcp.store.database import Store, translated
@@ -31,7 +32,8 @@ def copy_to_fork(store: Store, fork: SessionRow, parent: SessionRow) -> int:
     """Begin the fork's journal with the parent's Cells up to where they parted; how many.
 
     The saved variables come along where they are of then; else the Cells will be run again, or, where that would take
-    long, the variables are noted as lost. The parent's transcript has to be ingested beyond the fork.
+    long, the variables are noted as lost. The parent's transcript has to be ingested beyond the fork. While a Cell of
+    the fork runs, nothing is copied: it is the first of the fork's own.
 
     Raises:
         StoreError: it cannot be written; the fork has nothing then.
@@ -39,6 +41,15 @@ def copy_to_fork(store: Store, fork: SessionRow, parent: SessionRow) -> int:
     until = parted(store, fork, parent)
     if until is None:
         return 0
+    try:
+        with locked(store.paths.repl / f"{fork.key}.lock", patience_seconds=0.0):
+            return _copied(store, fork, parent, until)
+    except Held:
+        return 0
+
+
+def _copied(store: Store, fork: SessionRow, parent: SessionRow, until: float) -> int:
+    """See :func:`copy_to_fork`; ``until`` as :func:`parted` tells."""
     with store.writing() as connection:
         row = connection.execute(
             "SELECT coalesce(max(number), 0) FROM cell WHERE session_key = ? AND time < ?",

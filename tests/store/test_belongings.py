@@ -215,6 +215,16 @@ def test_a_fork_that_ran_cells_of_its_own_gets_no_others(family: Family) -> None
     assert belongings.copy_to_fork(store, fork, family.parent) == 0
 
 
+def test_nothing_is_copied_while_a_cell_of_the_fork_runs(family: Family) -> None:
+    """It would be written down under a number that is taken; when none has been written down after all, it is."""
+    store, parent = family.store, family.parent.key
+    fork = family.found()
+    _ran(store, parent, 1, family.began - 5)
+    with locked(store.paths.repl / f"{fork.key}.lock", patience_seconds=0.0):
+        assert family.copied() == []
+    assert [row.number for row in family.copied()] == [1]
+
+
 def test_each_of_several_forks_has_the_variables_of_its_own_parent(family: Family) -> None:
     """A later fork of the same parent shares its beginning with the earlier one; a fork of a fork shares more."""
     store, made, parent = family.store, family.made, family.parent.key
