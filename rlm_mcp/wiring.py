@@ -31,6 +31,8 @@ _log = logging.getLogger("rlm_mcp")
 
 _MOVE_SECONDS = 5.0
 """How long a Cell may go on in the folder that its Session has left."""
+_BEHIND_SECONDS = 0.003
+"""The answer goes out first, then variables are saved."""
 _LOOK_SECONDS = 5.0
 """How often it is looked whether a Repl lies idle."""
 
@@ -235,6 +237,7 @@ class Repls:
                 continue
             if key is None:
                 return
+            time.sleep(_BEHIND_SECONDS)
             self._save(self._held[key])
             if self._has_spare:
                 self._warm(self._held[key].repo)

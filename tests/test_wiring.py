@@ -173,11 +173,12 @@ def test_a_repl_whose_cell_runs_is_not_idle(stores: Stores, tmp_path: Path) -> N
         assert answers[0].status is CellStatus.INTERRUPTED
 
 
-def test_variables_are_saved_behind_a_cell_that_took_its_time(stores: Stores, tmp_path: Path) -> None:
-    """By the keeper, without another Cell."""
+@pytest.mark.parametrize("code", ["x = 1", "x = bytes(3 << 20)\nimport time; time.sleep(0.1)"])
+def test_variables_are_saved_behind_a_cell(code: str, stores: Stores, tmp_path: Path) -> None:
+    """By the keeper, without another Cell, however quick it was."""
     with stores.lend() as store, Repls(stores) as repls:
         session = _session(store, tmp_path)
-        repls.run(store, session, "import time; time.sleep(0.1); x = 1")
+        repls.run(store, session, code)
         _until(lambda: (found := cells.checkpoint(store, session.key)) is not None and found.cell == 1)
 
 

@@ -69,6 +69,8 @@ class SessionRepl:
         self._variables: Variables = ()
         self._secrets = OfSession()
         self._since = Since()
+        self._is_tidy = False
+        """Whether it has looked for files of processes that were killed."""
         self._deadly: dict[tuple[str, str], str] = {}
         """Variables (name and what it is) that ended the process when they were saved, and how."""
         self._left_out: dict[str, str] = {}
@@ -338,7 +340,8 @@ class SessionRepl:
             unsaved=unsaved,
             time=time.time(),
         )
-        kept(store, row)
+        kept(store, row, is_first=not self._is_tidy)
+        self._is_tidy = True
         self._since.saved()
 
 

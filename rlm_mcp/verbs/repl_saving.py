@@ -77,7 +77,7 @@ def saved_now(
             size = max((start + length for _name, start, length in saved.variables), default=0)
             if saved.complaint:
                 return saved, ""
-            os.ftruncate(descriptor, size)
+            _cut(descriptor, size, size)
             _copy(draft, path)
     finally:
         since.save_seconds = time.monotonic() - started
@@ -87,13 +87,19 @@ def saved_now(
 
 @contextmanager
 def _opened(draft: Path) -> Iterator[int]:
-    """Its descriptor; it is empty again afterwards."""
+    """Its descriptor; it is as good as empty again afterwards."""
     descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         yield descriptor
     finally:
-        os.ftruncate(descriptor, 0)
+        _cut(descriptor, _CHEAP_BYTES, 0)
         os.close(descriptor)
+
+
+def _cut(descriptor: int, most_bytes: int, length: int) -> None:
+    """Cut a file that is longer; a system under load takes its time for that."""
+    if os.fstat(descriptor).st_size > most_bytes:
+        os.ftruncate(descriptor, length)
 
 
 def _copy(draft: Path, path: Path) -> None:
@@ -111,12 +117,16 @@ def draft_path(store: Store, session_key: str) -> Path:
     return store.paths.repl / f"{session_key}.draft"
 
 
-def kept(store: Store, row: Checkpoint) -> None:
-    """Put it in place of what was saved before, and remove that."""
+def kept(store: Store, row: Checkpoint, *, is_first: bool) -> None:
+    """Put it in place of what was saved before, and remove that.
+
+    Args:
+        is_first: of this process; it looks for what others have left when they were killed.
+    """
     with store.writing():
         before = cells.checkpoint(store, row.session_key)
         cells.set_checkpoint(store, row)
-    stale = {path.name for path in store.paths.repl.glob(f"{row.session_key}-*.vars")}
+    stale = {path.name for path in store.paths.repl.glob(f"{row.session_key}-*.vars")} if is_first else set()
     stale |= {before.file} if before is not None and before.file else set()  # of another key, if it was rebuilt
     for gone in stale - cells.saved_files(store):
         (store.paths.repl / gone).unlink(missing_ok=True)

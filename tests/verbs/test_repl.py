@@ -641,7 +641,14 @@ def test_a_cell_cancelled_while_variables_are_restored_does_not_run(holder):
 
 def test_closing_while_a_cell_runs_ends_it(holder):
     """It goes into the journal as such; nothing breaks."""
-    closer = threading.Timer(0.3, holder.repl.close)
+    holder.run("y = 1")
+
+    def close() -> None:
+        while holder.repl._number != -1:
+            pass
+        holder.repl.close()
+
+    closer = threading.Thread(target=close)
     closer.start()
     found = holder.run("x = 1\nwhile True: pass")
     closer.join()
