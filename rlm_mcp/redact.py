@@ -1,7 +1,8 @@
 """Well-known secret shapes are replaced by marked placeholders, ``[REDACTED:github-token]``.
 
 The rules know tokens by the prefixes their issuers chose (see each issuer's documentation on token formats; GitHub's
-"secret scanning" and gitleaks list the same shapes), so that hashes, UUIDs, images and signatures stay as they are.
+"secret scanning" and gitleaks list the same shapes), so that hashes, UUIDs, images and signatures stay as they are; and
+values given to names such as ``password`` or ``api_key``, where they look like nothing else.
 They work on text of any nesting: plain, inside a JSON string, or inside a JSON string inside one. No rule eats a quote
 or a backslash, so that redacted JSON stays JSON.
 
@@ -41,10 +42,40 @@ class _Rule:
 _Ready = tuple[tuple[str, ...], re.Pattern[str], str | Callable[[re.Match[str]], str]]
 """A rule made ready: its hints, its pattern, what comes in the match's place."""
 
+_VALUE = r"[^\s\"'`\\<>{}$()\[\],;|&]"
+_LIKELY = (
+    rf"(?={_VALUE}{{8,128}}(?!{_VALUE}))(?={_VALUE}{{0,64}}[0-9])(?={_VALUE}{{0,64}}[A-Za-z])(?![/.~%#@*-]|0x)"
+    rf"(?!{_VALUE}*(?:://|(?i:example|change|placeholder|dummy|fake|your|redacted|xxx|\*\*\*|\.\.\.|insert|sample"
+    r"|mock|test)))"
+)
+"""A value of letters and digits that is no path, address or placeholder follows."""
+_LITERAL = rf"{_LIKELY}(?![A-Za-z]+(?:[_./:@-][A-Za-z]+)*[_.-]?[0-9]{{0,2}}(?!{_VALUE})){_VALUE}+"
+"""In quotes: not words with a number behind, as ``my-token-1``."""
+_BARE = rf"{_LIKELY}(?![A-Za-z_-]+[0-9]{{0,2}}[A-Za-z_-]*(?!{_VALUE}))[A-Za-z0-9!@#%^*+=_~?-]{{8,128}}"
+"""Without quotes: not what may be a name in code either, as ``Uint8Array``, ``self.token``."""
+_MAY_BE = rf"{_QUOTES}\s{{0,3}}[:=]{{1,2}}>?\s{{0,3}}{_QUOTES}{_VALUE}{{8}}"
+_ASSIGNED = (
+    rf"(?:{_QUOTES}\s{{0,3}}(?:=>|:?=|:)\s{{0,3}}(\\*[\"'`])(?={_LITERAL}\2)"
+    rf"|=(?={_BARE}(?:[\s\"'`\\&]|\Z))|: (?={_BARE}(?:[\r\n]|\\[nr]|\Z)))){_VALUE}{{8,128}}"
+)
+"""Behind a name: a string literal, ``NAME=value`` of a shell or an address, ``name: value`` up to the line's end."""
+
+
+def _assigned(label: str, hint: str, rest: str = "") -> _Rule:
+    """Of values given to names that end in ``hint`` and, behind it, the pattern ``rest``."""
+    return _Rule(label=label, hints=hint, pattern=f"({hint}{rest}{_ASSIGNED}")
+
+
+def _named(label: str, hint: str, rest: str = "") -> tuple[str, tuple[_Rule, ...]]:
+    """The same with a gate of its own."""
+    return f"{hint}{rest}{_MAY_BE}", (_assigned(label, hint, rest),)
+
+
 _UNDERSCORE = (
     r"_(?:(?=[A-Za-z0-9]{12})(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=[sr]k_live_)|(?<=[sr]k_test_)|(?<=whsec_)"
     r"|(?<=npm_)|(?<=hf_)|(?<=gsk_)|(?<=do[pro]_v1_)|(?<=shp[acps][ast]_)|(?<=lin_api_)|(?<=lin_oauth_)|(?<=ntn_)"
-    r"|(?<=secret_)|(?<=glsa_)|(?<=r8_)|(?<=sbp_))|key(?<=secret_access_key)|id(?<=private_key_id))"
+    r"|(?<=secret_)|(?<=glsa_)|(?<=r8_)|(?<=sbp_))|key(?<=secret_access_key)|id(?<=private_key_id)"
+    rf"|(?:key(?:(?<=api_key)|(?<=private_key))|KEY(?:(?<=API_KEY)|(?<=PRIVATE_KEY))){_MAY_BE})"
 )
 _DASH = (
     r"-(?<=[a-zXUY]-)(?=[A-Za-z0-9_-]{10})(?:(?<=sk-)[A-Za-z0-9]{3}|(?<=gl[pdr]at-)|(?<=glptt-)|(?<=gldt-)|(?<=glrt-)"
@@ -56,7 +87,8 @@ _DOT = (
     r"|(?<=hooks\.)slack\.com|[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27})"
 )
 _CAPITAL_K = (
-    r"K(?:(?<=AK)IA[A-Z0-9]{16}|(?<=PRIVATE K)EY|(?<=AccountK)ey=|(?<=AccessK)ey|(?<=ACCESS_K)EY|(?<=SK)[0-9a-f]{32})"
+    r"K(?:(?<=AK)IA[A-Z0-9]{16}|(?<=PRIVATE K)EY|(?<=AccountK)ey=|(?<=AccessK)ey|(?<=ACCESS_K)EY|(?<=SK)[0-9a-f]{32}"
+    rf"|ey(?:(?<=[aA]piKey)|(?<=privateKey)){_MAY_BE})"
 )
 _CAPITAL_I = r"I(?:(?<=AI)za[A-Za-z0-9_-]{35}|(?<=ASI)A[A-Z0-9]{16})"
 _SQUARE = r"EAAA(?:(?<![A-Za-z0-9+/]EAAA)|(?<=\\[nrt]EAAA))[A-Za-z0-9_-]{60}"
@@ -110,6 +142,8 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
                 hints="private_key_id",
                 pattern=r"(private_key_id" + _QUOTES + r"\s{0,8}[:=]\s{0,8}" + _QUOTES + r")[0-9a-f]{40}" + _END,
             ),
+            _assigned("api-key", "_key", "(?:(?<=api_key)|(?<=private_key))"),
+            _assigned("api-key", "_KEY", "(?:(?<=API_KEY)|(?<=PRIVATE_KEY))"),
         ),
     ),
     (
@@ -181,6 +215,7 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
                 pattern=r"((?:Account|SharedAccess)Key=)[A-Za-z0-9/+]{40,88}={0,2}",
             ),
             _Rule(label="twilio-key", hints="SK", pattern=_START + r"SK[0-9a-f]{32}" + _END),
+            _assigned("api-key", "Key", "(?:(?<=[aA]piKey)|(?<=privateKey))"),
         ),
     ),
     (
@@ -213,6 +248,13 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
         _URL_LOGIN,
         (_Rule(label="password", hints="://", pattern=_URL_LOGIN),),
     ),
+    _named("password", "assw", "(?:or)?d"),
+    _named("password", "ASSW", "(?:OR)?D"),
+    _named("secret", "ecret"),
+    _named("secret", "ECRET"),
+    _named("token", "oken"),
+    _named("token", "OKEN"),
+    _named("api-key", "apikey"),
 )
 
 _PEM = (

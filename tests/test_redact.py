@@ -194,8 +194,72 @@ def test_redacted_json_is_json_whatever_stands_around_a_secret(before: str, secr
     assert sorted(json.loads(clean)) == ["a", "b"]
 
 
+ASSIGNED = {
+    "password=|SuperSecret123!|": "password",
+    "password: |hunter2hunter2|\nuser: bob": "password",
+    "PASSWORD='|abcDEF123456|'": "password",
+    "DB_PASSWD=|abcDEF123456| run": "password",
+    'api_key = "|abcd1234efgh5678ijkl|"': "api-key",
+    "export OPENAI_API_KEY=|sk-local-1234|": "api-key",
+    '{"clientSecret": "|k7Lm9Pq2Rs4T|", "n": 1}': "secret",
+    r"{\"apiKey\":\"|a1b2c3d4e5|\"}": "api-key",
+    r'"text": "token: |9f8e7d6c5b|\nnext"': "token",
+    "GET /x?access_token=|abc123def456|&page=2": "token",
+    "'privateKey' => '|Zx81-Qw92-Er73|',": "api-key",
+}
+"""A value given to a name that says it is a secret, between bars; and what it is then called."""
+
+NO_SECRETS = r"""token = get_token2()
+password: str = ""
+password: Optional[Str32]
+token=tokens[0]
+token = "my-token-1"
+secret: Uint8Array
+"secret": "string"
+password = os.environ["PASSWORD1"]
+PASSWORD=${PASSWORD_2024}
+token: ${{ secrets.TOKEN12345 }}
+api_key=<your-key-12345>
+api_key="YOUR_API_KEY_2024"
+password=changeme123
+password="****1234****"
+token=None
+is_secret=true
+token = access_token_v2
+secret=config.v2.key99
+password_file=/run/secrets/db1pass
+password=/run/secrets/db1pass
+token_url: "https://example.org/oauth2/token9"
+secret = "https://acme.dev/a1b2c3d4"
+const token: "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+{"input_tokens": 12345678, "max_token": 12345678, "tokens": "1a2b3c4d5e"}
+tokenizer=gpt2xl9000
+secretary: ann2ann2ann2
+the password is a1b2c3d4e5
+password:a1b2c3d4e5
+"""
+"""Code, templates and prose with such names, and no secret."""
+
+
+@pytest.mark.parametrize(("text", "label"), ASSIGNED.items())
+def test_a_value_given_to_a_name_of_secrets_is_replaced(text: str, label: str) -> None:
+    """In shells, ini, JSON (inside a JSON string too), YAML, code with a literal and addresses; all else stays."""
+    before, secret, behind = text.split("|")
+    clean, count = redact(before + secret + behind)
+    assert (clean, count) == (f"{before}[REDACTED:{label}]{behind}", 1)
+    (found,) = find(before + secret + behind)
+    assert (found.start, found.end, found.label) == (len(before), len(before + secret), label)
+    assert redact(clean) == (clean, 0)
+
+
+def test_code_placeholders_and_prose_with_such_names_stay() -> None:
+    """A log must stay readable: a value is replaced only where it looks like nothing else."""
+    assert redact(NO_SECRETS) == (NO_SECRETS, 0)
+    assert redact(json.dumps(NO_SECRETS)) == (json.dumps(NO_SECRETS), 0)
+
+
 def test_real_transcripts_lose_only_what_was_meant_as_a_secret(real_transcripts: Path) -> None:
-    """Their collectors removed the real ones; samples of tokens in one of them are all that is found."""
+    """Their collectors removed the real ones; samples of tokens and two passwords of examples are all that is found."""
     found: set[str] = set()
     for path in sorted(real_transcripts.glob("*/*.json*")):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -204,7 +268,7 @@ def test_real_transcripts_lose_only_what_was_meant_as_a_secret(real_transcripts:
         for line in clean.splitlines() if path.suffix == ".jsonl" else [clean]:
             if line[:1] in {"{", "["}:
                 json.loads(line)
-    assert found <= {"slack-token", "aws-access-key"}
+    assert found <= {"slack-token", "aws-access-key", "password"}
 
 
 @pytest.mark.parametrize(("label", "secret"), [*SECRETS.items(), *MORE.items()])
