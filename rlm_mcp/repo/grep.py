@@ -197,16 +197,18 @@ class Search:
         return found
 
     def _look(self, opened: Mapping[int, str]) -> None:
-        """Take in what is found in these files."""
-        names = [ripgrep.path_of(descriptor) for descriptor in opened]
-        ended = self._ripgrep(names, _OF_A_PLACE, passed=tuple(opened))
-        places, binary = _places(ended.output, dict(zip(map(os.fsencode, names), opened, strict=True)))
-        places.sort(key=lambda place: (opened[place[0]], place[1:]))
+        """Take in what is found in these files, which are in order of path."""
+        files = tuple(opened)
+        names = [ripgrep.path_of(descriptor) for descriptor in files]
+        ended = self._ripgrep(names, _OF_A_PLACE, passed=files)
+        places, binary = _places(ended.output, {os.fsencode(name): number for number, name in enumerate(names)})
+        places.sort()
         self._total += len(places)
-        self._files += len({descriptor for descriptor, *_place in places})
+        self._files += len({place[0] for place in places})
         self._binary += binary
         self._is_cut = ended.is_cut
-        for descriptor, line, column, offset in places[: self._limits.matches - len(self._matches)]:
+        for number, line, column, offset in places[: self._limits.matches - len(self._matches)]:
+            descriptor = files[number]
             text = _text_at(descriptor, offset, column)
             self._matches.append(Match(path=opened[descriptor], line=line, column=column, text=text))
 
@@ -248,7 +250,7 @@ def _portions(paths: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _places(output: bytes, known: Mapping[bytes, int]) -> tuple[list[tuple[int, int, int, int]], int]:
-    """Descriptor, line, column and offset of each line told, in no order; and how many files were binary."""
+    """File by its number, line, column and offset of each line told, in no order; and how many files were binary."""
     places: list[tuple[int, int, int, int]] = []
     binary = 0
     end = 0
@@ -260,10 +262,10 @@ def _places(output: bytes, known: Mapping[bytes, int]) -> tuple[list[tuple[int, 
         place = _PLACE.match(output, end)
         if place is None:
             return places, binary
-        descriptor, end = known.get(place[1]), place.end()
-        if descriptor is not None:
+        number, end = known.get(place[1]), place.end()
+        if number is not None:
             line, column, start = int(place[2]), int(place[3]), int(place[4])
-            places.append((descriptor, line, column, start + column - 1))
+            places.append((number, line, column, start + column - 1))
 
 
 def _text_at(descriptor: int, offset: int, column: int) -> str:
