@@ -216,7 +216,7 @@ class Endpoint:
 
     script: Script
     port: int = 0
-    models: Sequence[str] = (MODEL,)
+    models: Sequence[str] = ("gpt-5-mini",)
     """That are listed."""
     requests: list[Seen] = field(default_factory=list)
     """All that came whole, answered or not."""
