@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial, wraps
 from pathlib import Path
@@ -58,7 +58,7 @@ def bindings(
         scope: the Session and those it continues.
         repo: the repository's folder, where one is mapped.
         repo_missing: why none is.
-        stop: ends what takes long; its deadline is that of the Cell.
+        stop: ends what takes long, also where no :func:`leave` is told; its deadline is that of the Cell.
     """
     session = scope[0].session
     seen = _Seen(store=store, session=session, scope=tuple(scope))
@@ -335,14 +335,11 @@ def _named(answer: DiffAnswer | GrepAnswer) -> str:
 
 
 @contextmanager
-def _told(stop: Stop | None) -> Iterator[int | None]:
-    """A descriptor that can be read as soon as ``stop`` is told."""
-    if stop is None:
-        yield None
-        return
+def _told(stop: Stop | None) -> Iterator[int]:
+    """A descriptor that can be read as soon as nobody waits for this call, or ``stop`` is told."""
     told, tell = os.pipe()
     try:
-        with stop.waking(lambda: _write(tell)):
+        with leave().waking(lambda: _write(tell)), nullcontext() if stop is None else stop.waking(lambda: _write(tell)):
             yield told
     finally:
         os.close(told)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import QueryError, RefError, RlmError
+from rlm_mcp.sandbox.answering import Answerer
 from rlm_mcp.sandbox.repl import Handed, called
 from rlm_mcp.store import events, sessions
 from rlm_mcp.store.database import Store, open_store
@@ -219,6 +220,22 @@ def test_a_search_of_the_repository_ends_when_nobody_waits_for_the_cell(bound, t
     stop.now()
     with pytest.raises(QueryError, match="nobody waits"):
         called(functions, "repo_grep", asked)
+
+
+def test_a_search_of_the_repository_is_broken_off_when_its_call_is_left(bound, tmp_path):
+    """Not only its thread: ripgrep ends, however much it has before it."""
+    store, session, _functions = bound
+    for number in range(60):
+        with (tmp_path / f"{number}.bin").open("wb") as file:
+            file.truncate(255 << 20)
+    functions = bindings(store, sessions.continued(store, session), repo=tmp_path, repo_missing="")
+    answerer = Answerer()
+    pending = answerer.begin(lambda: called(functions, "repo_grep", _calls(session)["repo_grep"]))
+    while not pending.wait(0.01):
+        pending.leave.now()
+    with pytest.raises(QueryError, match="nobody waits"):
+        pending.found()
+    answerer.close()
 
 
 def test_a_file_too_large_to_be_searched_is_told_of(bound, tmp_path):
