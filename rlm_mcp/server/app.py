@@ -22,6 +22,7 @@ from mcp.server.stdio import stdio_server
 
 from rlm_mcp import __version__
 from rlm_mcp.errors import RlmError
+from rlm_mcp.server.incoming import Incoming
 from rlm_mcp.server.late import LateAsker
 from rlm_mcp.server.lending import Door
 from rlm_mcp.server.progress import tell
@@ -207,7 +208,7 @@ def _lending(stores: Stores, parent_id: int) -> Door | None:
 
 async def _serve(server: Server[Any]) -> None:
     async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        await server.run(Incoming(incoming, outgoing), outgoing, server.create_initialization_options())
 
 
 def _end_with_parent(parent_id: int, end: _End) -> None:
