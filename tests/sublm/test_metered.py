@@ -257,7 +257,7 @@ def test_a_request_that_takes_too_long_is_asked_once_more(rig: Make):
 def test_when_the_askers_time_is_over_it_is_over(rig: Make):
     """SubLMTimeout, after one request."""
     one = rig(echo, seconds=600.0)
-    one.stop = Stop(seconds=0.05)
+    one.stop = Stop(seconds=1.0)
     with pytest.raises(SubLMTimeout):
         one.ask("what?")
     assert [row["status"] for row in one.rows()] == ["abandoned"]
@@ -517,7 +517,7 @@ def test_nothing_is_sent_after_it_was_told_to_stop(rig: Make):
 def test_the_end_of_the_time_ends_a_batch(rig: Make):
     """One request under way, none after it."""
     one = rig(echo, seconds=600.0)
-    one.stop = Stop(seconds=0.05)
+    one.stop = Stop(seconds=1.0)
     found = one.ask_all([f"q{number}" for number in range(50)], 2)
     assert all(isinstance(error, SubLMTimeout) for error in found)
     assert len(one.backend.requests) == 2
