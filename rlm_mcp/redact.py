@@ -20,6 +20,8 @@ from functools import cache
 
 _START = r"(?:(?<![A-Za-z0-9+])|(?<=\\[nrt]))"
 """A token begins here: after no letter or digit, but for the letter of an escaped line end."""
+_LETTERS_FIRST = re.compile(r"\A" + re.escape(_START) + r"([A-Za-z]{1,4}|\[[A-Za-z]+\])")
+"""A pattern that begins so is turned round, to look behind its first letters: ``re`` seeks those without more ado."""
 _END = r"(?![A-Za-z0-9_-])"
 _QUOTES = r"\\*[\"'`]?"
 
@@ -112,7 +114,7 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
             _Rule(
                 label="stripe-key",
                 hints="_live_ _test_ whsec_",
-                pattern=_START + r"(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,255}",
+                pattern=_START + r"[rsw](?:(?<!w)k_(?:live|test)|(?<=w)hsec)_[A-Za-z0-9]{16,255}",
             ),
             _Rule(label="npm-token", hints="npm_", pattern=_START + r"npm_[A-Za-z0-9]{36}" + _END),
             _Rule(label="huggingface-token", hints="hf_", pattern=_START + r"hf_[A-Za-z0-9]{30,40}" + _END),
@@ -161,7 +163,7 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
                 pattern=_START + r"gl(?:pat|ptt|dt|rt)-[A-Za-z0-9_.-]{20,300}(?<![.])",
             ),
             _Rule(
-                label="slack-token", hints="xox xapp-", pattern=_START + r"(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,255}"
+                label="slack-token", hints="xox xapp-", pattern=_START + r"x(?:ox[abeoprs]|app)-[A-Za-z0-9-]{10,255}"
             ),
             _Rule(label="google-oauth-secret", hints="GOCSPX-", pattern=_START + r"GOCSPX-[A-Za-z0-9_-]{28}"),
             _Rule(label="pypi-token", hints="pypi-", pattern=_START + r"pypi-AgE[A-Za-z0-9_-]{50,1000}"),
@@ -174,11 +176,7 @@ _SHAPES: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
     (
         _DOT,
         (
-            _Rule(
-                label="jwt",
-                hints=".eyJ",
-                pattern=_JWT,
-            ),
+            _Rule(label="jwt", hints=".eyJ", pattern=_JWT),
             _Rule(
                 label="sendgrid-key", hints="SG.", pattern=_START + r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}"
             ),
@@ -293,7 +291,7 @@ def _rules(gate: int) -> tuple[_Ready, ...]:
     sign, rules = _SHAPES[gate]
     ready: list[_Ready] = []
     for rule in rules:
-        pattern = re.compile(rule.pattern)
+        pattern = re.compile(_LETTERS_FIRST.sub(r"\1(?:(?<![A-Za-z0-9+]\1)|(?<=\\\\[nrt]\1))", rule.pattern))
         kept = "\\1" if pattern.groups else ""
         ready.append((tuple(rule.hints.split()), pattern, f"{kept}[REDACTED:{rule.label}]"))
     if sign is _CAPITAL_K:
