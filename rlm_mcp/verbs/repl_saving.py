@@ -77,7 +77,8 @@ def saved_now(
             size = max((start + length for _name, start, length in saved.variables), default=0)
             if saved.complaint:
                 return saved, ""
-            _cut(descriptor, size, size)
+            if os.fstat(descriptor).st_size > size:
+                os.ftruncate(descriptor, size)
             _copy(draft, path)
     finally:
         since.save_seconds = time.monotonic() - started
@@ -87,19 +88,13 @@ def saved_now(
 
 @contextmanager
 def _opened(draft: Path) -> Iterator[int]:
-    """Its descriptor; it is as good as empty again afterwards."""
+    """Its descriptor; it is empty again afterwards."""
     descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         yield descriptor
     finally:
-        _cut(descriptor, _CHEAP_BYTES, 0)
+        os.ftruncate(descriptor, 0)
         os.close(descriptor)
-
-
-def _cut(descriptor: int, most_bytes: int, length: int) -> None:
-    """Cut a file that is longer; a system under load takes its time for that."""
-    if os.fstat(descriptor).st_size > most_bytes:
-        os.ftruncate(descriptor, length)
 
 
 def _copy(draft: Path, path: Path) -> None:

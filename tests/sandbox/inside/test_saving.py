@@ -476,3 +476,45 @@ def test_no_descriptor_stays_open_over_saving_and_restoring(rig, again):
         again.restore(rig)
     assert rig.shown("opened()") == before
     assert opened() == ours
+
+
+def test_a_variable_that_ends_the_process_is_named_and_left_out_the_next_time(rig, again):
+    """On saving as on restoring, whatever is printed meanwhile; what others share with it is found all the same."""
+    rig.run(
+        "import os\nclass Bad:\n    def __reduce__(self):\n        print('!' * 600); os._exit(9)\nbad = Bad(); x = [1]"
+    )
+    with pytest.raises(ReplGone) as ended:
+        again.save(rig)
+    assert ended.value.variable == "bad"
+    with rigged() as other:
+        other.run("import os\nclass Bad:\n    def __reduce__(self): return os._exit, (9,)")
+        other.run("text = 'shared ' * 9; bad = [text, Bad()]; x = [text]; y = x; del text")
+        saved = again.save(other)
+    with rigged() as other:
+        with pytest.raises(ReplGone) as ended:
+            again.restore(other)
+        assert ended.value.variable == "bad"
+    with rigged() as other:
+        places, file = saved.variables, again.file.fileno()
+        assert other.repl.restore(NOBODY, places, file, {}, ("bad",)).lost == ()
+        assert other.shown("y is x, x[0] == 'shared ' * 9, 'bad' in globals()") == "(True, True, False)"
+        assert "x" not in {name for name, _start, _length in other.repl.save(file, ("x",)).variables}
+
+
+def test_an_open_file_is_not_saved_as_its_text(rig, again):
+    """It would be no file afterwards, and nobody would be told."""
+    rig.run("import os\nfile = open(os.__file__); files = [file]; x = 1")
+    assert dict(again.save(rig).unsaved) == dict.fromkeys(("file", "files"), "TypeError: an open file cannot be saved")
+
+
+def test_a_pickling_that_was_given_up_is_not_tried_again_while_the_variable_is_the_same(again):
+    """It would take its time behind every Cell."""
+    with rigged(variable_seconds=0.3) as rig:
+        rig.run("tries = []\nclass Slow:\n    def __reduce__(self):\n        tries.append(1)\n        while True: pass")
+        rig.run("slow = Slow()")
+        for _time in range(2):
+            assert dict(again.save(rig).unsaved) == {"slow": "it took longer than 0.3 s"}
+        assert rig.shown("len(tries)") == "1"
+        rig.run("slow = Slow()")
+        again.save(rig)
+        assert rig.shown("len(tries)") == "2"
