@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import json
 import mmap
@@ -36,6 +37,7 @@ _PAGE_BYTES = 4_096
 """Looked at at once for the end of what is printed."""
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _FIXED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+_PIECE_BYTES = 1 << 20
 _ERROR_CHARS = 2_000
 _TIME_IS_OVER = "the Cell's time is over"
 _T = TypeVar("_T")
@@ -295,7 +297,7 @@ class JailedRepl:
         self._jail.kill()
         return Outcome(
             ending=None,
-            output=self._written(1 << 62).decode("utf-8", "replace"),
+            output=_text(self._written(1 << 62)),
             seconds=turn.seconds(),
             why=self._jail.why_ended() or why,
         )
@@ -305,10 +307,10 @@ class JailedRepl:
         final_at = len(output) if done.final_start < 0 else min(done.final_start, len(output))
         return Outcome(
             ending=done.ending,
-            output=output[:final_at].decode("utf-8", "replace"),
+            output=_text(output[:final_at]),
             seconds=turn.seconds(),
             lost_bytes=done.lost_bytes,
-            final=None if done.final_start < 0 else output[final_at:].decode("utf-8", "replace"),
+            final=None if done.final_start < 0 else _text(output[final_at:]),
             variables=done.variables,
         )
 
@@ -383,6 +385,13 @@ class _Turn:
             self.told_at = time.monotonic()
             self.deadline = min(self.deadline, self.told_at + self._grace_seconds)
         return True
+
+
+def _text(raw: bytes) -> str:
+    """As text, some of it at a time: while a decoder works, no other thread does."""
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    pieces = [decode(raw[at : at + _PIECE_BYTES]) for at in range(0, len(raw), _PIECE_BYTES)]
+    return "".join([*pieces, decode(b"", final=True)])
 
 
 def _answered(call: wire.Call, bindings: Mapping[str, Binding]) -> wire.JSON | Handed:

@@ -88,7 +88,7 @@ def answer(settings: Settings, row: CellRow, outcome: Outcome, before: Variables
     """What a Cell came to, cut to the size of an answer."""
     ref = f"c{row.number}"
     most = settings.repl_tokens * _CHARS_PER_TOKEN
-    shown = cut(clean(row.output).rstrip("\n"), most, ref)
+    shown = clean(cut(row.output.rstrip("\n"), most, ref))
     is_cut = len(row.output) > most
     words = [ref]
     if row.status not in (CellStatus.OK, CellStatus.ERROR):

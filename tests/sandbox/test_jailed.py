@@ -368,6 +368,15 @@ def test_an_output_file_keeps_its_length_whatever_a_cell_does(rig):
         assert other.run("os.close(output)\nprint('lost')").ending in (None, Ending.ERROR)
 
 
+def test_a_long_output_is_whole_wherever_its_characters_lie():
+    """Of several bytes each, at no round places."""
+    with rigged(output_bytes=4 << 20) as long:
+        found = long.run("print('x' + '\u00e4\u20ac\U0001f600' * 300_000)")
+        assert found.output == "x" + "\u00e4\u20ac\U0001f600" * 300_000 + "\n"
+        found = long.run("FINAL('\u20ac' * 1_000_000)")
+        assert found.final == "\u20ac" * 1_000_000
+
+
 def test_floods_of_forged_calls_are_answered_until_the_time_is_over(rig):
     """And replies that nobody reads do not hold the host longer than a frame may take."""
     asked = []
