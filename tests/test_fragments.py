@@ -3,8 +3,6 @@
 import hashlib
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rlm_mcp.fragments import MARK, Fragments
 
@@ -17,21 +15,23 @@ PROSE = (
 )
 
 
-@given(start=st.integers(4, 30), length=st.integers(12, 36))
-def test_a_slice_of_a_token_is_masked_wherever_it_is_cut(start: int, length: int) -> None:
+def test_a_slice_of_a_token_is_masked_wherever_it_is_cut() -> None:
     """Twelve characters of it, or more; what stands before and behind stays."""
-    part = TOKEN[start : start + max(12, length)]
-    if len(part) >= 12:
-        assert Fragments([TOKEN]).redact(f"first half {part}, and so on") == f"first half {MARK}, and so on"
+    masks = Fragments([TOKEN])
+    for start in range(4, len(TOKEN) - 12):
+        for end in range(start + 12, len(TOKEN)):
+            text = f"first half {TOKEN[start:end]}, and so on"
+            assert masks.redact(text) == f"first half {MARK}, and so on", (start, end)
 
 
-@given(start=st.integers(0, len(PEM) - 300))
-def test_a_slice_from_within_a_key_block_becomes_one_mark(start: int) -> None:
+def test_a_slice_from_within_a_key_block_becomes_one_mark() -> None:
     """No header is there, so no rule knows what it is; only where a line is cut may a few characters be left."""
-    found = Fragments([PEM]).redact(PEM[start : start + 300])
-    assert found.count(MARK) == 1
-    assert len(found.replace(MARK, "").strip()) < 20
-    assert all(line[at : at + 10] not in found for line in LINES for at in range(len(line) - 10))
+    masks = Fragments([PEM])
+    for start in range(len(PEM) - 300):
+        found = masks.redact(PEM[start : start + 300])
+        assert found.count(MARK) == 1, start
+        left = found.split(MARK)
+        assert all(len(one.strip()) < 16 for one in left), (start, left)
 
 
 def test_a_slice_is_masked_as_a_literal_too() -> None:

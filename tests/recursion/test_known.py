@@ -105,6 +105,16 @@ def test_a_slice_of_a_document_asked_in_one_call_or_summed_up_holds_no_part_of_a
     assert _leaks(str(at.model.requests)) == []
 
 
+def test_a_cell_outside_of_any_run_sends_no_slice_of_a_loaded_documents_secret(asked: Makes) -> None:
+    """In the session's own REPL, too, what goes to a model is looked through."""
+    at = asked(lambda request: request.prompt)
+    with at.stores.lend() as store:
+        loaded_text(store, at.session, "key.txt", PEM + "\n" + FILLER)
+    asking = at.asker.asking(at.session.key, Stop())
+    found = asking.query([f"what is {_LINES[7][:40]}?"], "", "", 100, "")
+    assert found == {"results": [{"value": "what is [REDACTED:secret]?"}], "over": None}
+
+
 def test_our_own_key_is_sent_to_nobody_though_it_has_no_known_shape(asked: Makes, tmp_path: Path) -> None:
     """Its value is known."""
     path = tmp_path / "notes.txt"
