@@ -134,7 +134,8 @@ class Search:
         """Search the files listed, once; raises as :func:`grep` does."""
         wanted = [path for path in listing.paths if path not in listing.links]
         self._left()
-        at_once = max(1, min(_MOST_AT_ONCE, os.sysconf("SC_OPEN_MAX") // _SHARE))
+        allowed = os.sysconf("SC_OPEN_MAX")  # -1: no limit
+        at_once = max(1, min(_MOST_AT_ONCE, allowed // _SHARE)) if allowed > 0 else _MOST_AT_ONCE
         if len(wanted) > at_once:
             wanted = self._candidates(listing.root, wanted)
         try:
