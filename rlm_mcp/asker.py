@@ -261,6 +261,7 @@ class Asker:
             parts = sessions.continued(store, session)
             scope = self._scope(store, session, parts, How())
         engine = self._engine(parts)
+        engine.known.ready(asking.stop)  # what a Cell asks may hold a slice of what it has read
 
         def child(question: str, given: Scope, _place: int) -> dict[str, JSON]:
             try:

@@ -115,6 +115,18 @@ def test_a_cell_outside_of_any_run_sends_no_slice_of_a_loaded_documents_secret(a
     assert found == {"results": [{"value": "what is [REDACTED:secret]?"}], "over": None}
 
 
+def test_a_child_of_a_cell_outside_of_any_run_is_asked_without_a_slice_too(asked: Makes) -> None:
+    """Its question is sent before it has looked at anything."""
+    at = asked(steps(block("print(context)\nFINAL(context)")))
+    with at.stores.lend() as store:
+        loaded_text(store, at.session, "key.txt", PEM + "\n" + FILLER)
+    children = at.asker.children(at.session, at.asker.asking(at.session.key, Stop()))
+    (found,) = children.ask([{"question": f"what is {_LINES[7][:40]}?", "context": "of " + _LINES[8][:40]}])
+    assert found["answer"] == "of [REDACTED:secret]"
+    assert at.model.requests[0].prompt.startswith("what is [REDACTED:secret]?")
+    assert _leaks(str(at.model.requests) + str(_kept(at, found["run"]))) == []
+
+
 def test_our_own_key_is_sent_to_nobody_though_it_has_no_known_shape(asked: Makes, tmp_path: Path) -> None:
     """Its value is known."""
     path = tmp_path / "notes.txt"
