@@ -7,6 +7,7 @@ later nobody waits for it: it comes to its end by itself, and what it says then 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +15,10 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 _MOST_LEFT = 4
+LOOK_SECONDS = 0.05
+"""How often a wait looks whether it is to stop."""
+_FRAME_SECONDS = 2.0
+"""A frame of either side that has begun is through by then."""
 T = TypeVar("T")
 
 
@@ -121,3 +126,57 @@ def _serve(asked: SimpleQueue[Pending[object] | None]) -> None:
     while (pending := asked.get()) is not None:
         pending.run()
         del pending  # or what it said would be kept until the next
+
+
+class Turn:
+    """Until when the child may take."""
+
+    def __init__(self, *, seconds: float, stop: threading.Event | None = None, grace_seconds: float = 0.0) -> None:
+        self._started = time.monotonic()
+        self._stop = stop
+        self._grace_seconds = grace_seconds
+        self.deadline = self._started + seconds
+        """When the child is ended."""
+        self.told_at: float | None = None
+        """When the child was told to stop."""
+
+    def is_over(self) -> bool:
+        """The grace has begun: the child is told by now, and so is who works for it."""
+        return time.monotonic() >= self.deadline - self._grace_seconds
+
+    def is_past(self) -> bool:
+        """Half the grace is over: the host works no more for the child."""
+        return time.monotonic() >= self.deadline - self._grace_seconds / 2
+
+    def next_look(self) -> float:
+        """Seconds until the next of these, at most until it is looked whether to stop."""
+        now = time.monotonic()
+        moments = (self.deadline - self._grace_seconds, self.deadline - self._grace_seconds / 2)
+        return min([LOOK_SECONDS, *(moment - now for moment in moments if moment > now)])
+
+    def leave(self) -> None:
+        """The host works no more for the child, which has half its grace from now on, though the host be late.
+
+        Raises:
+            TimeoutError: there is no grace.
+        """
+        if not self._grace_seconds:
+            raise TimeoutError
+        self.deadline = max(self.deadline, time.monotonic() + self._grace_seconds / 2)
+
+    def seconds(self) -> float:
+        """Taken so far."""
+        return time.monotonic() - self._started
+
+    def soon(self) -> float:
+        """Until when one frame may take, once it has begun."""
+        return time.monotonic() + _FRAME_SECONDS
+
+    def is_to_stop(self) -> bool:
+        """Whether someone said so; from then on the child has its grace."""
+        if self._stop is None or not self._stop.is_set():
+            return False
+        if self.told_at is None:
+            self.told_at = time.monotonic()
+            self.deadline = min(self.deadline, self.told_at + self._grace_seconds)
+        return True

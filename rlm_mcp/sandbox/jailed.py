@@ -18,16 +18,12 @@ from typing import Any, TypeVar
 
 from rlm_mcp.errors import ReplBusy, ReplGone, RlmError
 from rlm_mcp.sandbox import wire
-from rlm_mcp.sandbox.answering import Answerer
+from rlm_mcp.sandbox.answering import LOOK_SECONDS, Answerer, Turn
 from rlm_mcp.sandbox.jail import Jail
 from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Handed, Outcome, called
 
 _START_SECONDS = 20.0
 _SAVE_SECONDS = 60.0
-_FRAME_SECONDS = 2.0
-"""A frame of either side that has begun is through by then."""
-_LOOK_SECONDS = 0.05
-"""How often a wait looks whether it is to stop."""
 _INLINE_BYTES = 64 << 10
 """A larger answer to a Cell is handed over mapped."""
 _OUTPUT_BYTES = 16 << 20
@@ -90,7 +86,7 @@ class JailedRepl:
         grace_seconds: float = GRACE_SECONDS,
     ) -> Outcome:
         """Run a Cell; whatever it or a host function does, the outcome is there at its time-out and grace."""
-        turn = _Turn(seconds=cell.timeout_seconds + grace_seconds, stop=stop, grace_seconds=grace_seconds)
+        turn = Turn(seconds=cell.timeout_seconds + grace_seconds, stop=stop, grace_seconds=grace_seconds)
         message = wire.Run(
             number=cell.number, code=cell.code, timeout_seconds=cell.timeout_seconds, session=cell.session
         )
@@ -184,7 +180,7 @@ class JailedRepl:
         descriptors: tuple[int, ...],
         kind: type[_Message],
         bindings: Mapping[str, Binding],
-        turn: _Turn,
+        turn: Turn,
     ) -> _Message:
         """One turn: send, do what the child calls for, and take its answer."""
         end = self._jail.socket
@@ -202,7 +198,7 @@ class JailedRepl:
                 raise wire.WireBroken(f"{type(said).__name__} in place of {kind.__name__}")
             self._answer(said, bindings, turn)
 
-    def _await(self, turn: _Turn) -> None:
+    def _await(self, turn: Turn) -> None:
         """Wait until the child speaks; one that is to stop is told so until it does.
 
         Raises:
@@ -213,17 +209,17 @@ class JailedRepl:
                 self._jail.interrupt()
             if time.monotonic() >= turn.deadline:
                 raise TimeoutError
-            if wire.can_receive(self._jail.socket, min(turn.deadline, time.monotonic() + _LOOK_SECONDS)):
+            if wire.can_receive(self._jail.socket, min(turn.deadline, time.monotonic() + LOOK_SECONDS)):
                 return
 
-    def _said(self, turn: _Turn) -> wire.FromChild:
+    def _said(self, turn: Turn) -> wire.FromChild:
         try:
             found, _none = wire.receive(self._jail.socket, max_bytes=wire.MAX_FROM_CHILD, deadline=turn.soon())
         except TimeoutError as error:
             raise wire.WireBroken("a frame that is cut") from error
         return wire.from_child(found)
 
-    def _answer(self, call: wire.Call, bindings: Mapping[str, Binding], turn: _Turn) -> None:
+    def _answer(self, call: wire.Call, bindings: Mapping[str, Binding], turn: Turn) -> None:
         """Call the host function and send what it says; where the Cell's time ends meanwhile, that it did."""
         end = self._jail.socket
         try:
@@ -243,7 +239,7 @@ class JailedRepl:
         finally:
             os.close(descriptor)
 
-    def _waited(self, work: Callable[[], _T], turn: _Turn) -> _T:
+    def _waited(self, work: Callable[[], _T], turn: Turn) -> _T:
         """What a host function says; it is told when the turn's time is over, and left half its grace later.
 
         Raises:
@@ -285,14 +281,14 @@ class JailedRepl:
                 raise ReplGone(f"the Repl's process is not there any more: {self._jail.why_ended() or 'it was closed'}")
             self._wipe()
             try:
-                return self._exchange(message, descriptors, kind, bindings or {}, _Turn(seconds=seconds))
+                return self._exchange(message, descriptors, kind, bindings or {}, Turn(seconds=seconds))
             except (wire.WireBroken, wire.FrameTooLong, TimeoutError) as error:
                 self._jail.kill()
                 why = self._jail.why_ended() or str(error) or f"no answer in {seconds:g} s"
                 variable = "" if self._is_closed else self._marked()
                 raise ReplGone(f"the Repl's process was ended: {why}", variable=variable) from error
 
-    def _ended(self, turn: _Turn, why: str) -> Outcome:
+    def _ended(self, turn: Turn, why: str) -> Outcome:
         """End the child (its own way of ending is the better reason); what it had printed is kept."""
         self._jail.kill()
         return Outcome(
@@ -302,7 +298,7 @@ class JailedRepl:
             why=self._jail.why_ended() or why,
         )
 
-    def _outcome(self, turn: _Turn, done: wire.Done) -> Outcome:
+    def _outcome(self, turn: Turn, done: wire.Done) -> Outcome:
         output = self._written(done.written_bytes)
         final_at = len(output) if done.final_start < 0 else min(done.final_start, len(output))
         return Outcome(
@@ -331,60 +327,6 @@ class JailedRepl:
     def _marked(self) -> str:
         """The variable that the child was at."""
         return os.pread(self._output, wire.MARK_BYTES, 0).partition(b"\0")[0].decode("utf-8", "replace")
-
-
-class _Turn:
-    """Until when the child may take."""
-
-    def __init__(self, *, seconds: float, stop: threading.Event | None = None, grace_seconds: float = 0.0) -> None:
-        self._started = time.monotonic()
-        self._stop = stop
-        self._grace_seconds = grace_seconds
-        self.deadline = self._started + seconds
-        """When the child is ended."""
-        self.told_at: float | None = None
-        """When the child was told to stop."""
-
-    def is_over(self) -> bool:
-        """The grace has begun: the child is told by now, and so is who works for it."""
-        return time.monotonic() >= self.deadline - self._grace_seconds
-
-    def is_past(self) -> bool:
-        """Half the grace is over: the host works no more for the child."""
-        return time.monotonic() >= self.deadline - self._grace_seconds / 2
-
-    def next_look(self) -> float:
-        """Seconds until the next of these, at most until it is looked whether to stop."""
-        now = time.monotonic()
-        moments = (self.deadline - self._grace_seconds, self.deadline - self._grace_seconds / 2)
-        return min([_LOOK_SECONDS, *(moment - now for moment in moments if moment > now)])
-
-    def leave(self) -> None:
-        """The host works no more for the child, which has half its grace from now on, though the host be late.
-
-        Raises:
-            TimeoutError: there is no grace.
-        """
-        if not self._grace_seconds:
-            raise TimeoutError
-        self.deadline = max(self.deadline, time.monotonic() + self._grace_seconds / 2)
-
-    def seconds(self) -> float:
-        """Taken so far."""
-        return time.monotonic() - self._started
-
-    def soon(self) -> float:
-        """Until when one frame may take, once it has begun."""
-        return time.monotonic() + _FRAME_SECONDS
-
-    def is_to_stop(self) -> bool:
-        """Whether someone said so; from then on the child has its grace."""
-        if self._stop is None or not self._stop.is_set():
-            return False
-        if self.told_at is None:
-            self.told_at = time.monotonic()
-            self.deadline = min(self.deadline, self.told_at + self._grace_seconds)
-        return True
 
 
 def _text(raw: bytes) -> str:
