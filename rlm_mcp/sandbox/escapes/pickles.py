@@ -12,7 +12,7 @@ ATTEMPTS = (
 import os
 class Hostile:
     def __reduce__(self):
-        return os.system, ('echo x > /tmp/' + C['token'],)
+        return os.system, ('echo x > /tmp/' + C['token'] + '.pickled',)
 hostile, kept = Hostile(), 1
 """,
             """
