@@ -186,7 +186,10 @@ class SessionRepl:
         """No other Cell of this Session runs meanwhile: not in this process, and in no other."""
         deadline = time.monotonic() + patience_seconds
         if not self._is_free(deadline, stop):
-            raise ReplBusy(f"a Cell of session {session.key} is still running; wait for it, or cancel it")
+            raise ReplBusy(
+                f"a Cell of session {session.key} is still running, or its variables are being saved; wait for it, or "
+                "cancel it"
+            )
         try:
             left = max(0.0, deadline - time.monotonic())
             with locked(store.paths.repl / f"{session.key}.lock", patience_seconds=left):
