@@ -295,7 +295,7 @@ def test_a_cell_whose_time_is_over_keeps_what_models_have_answered(runs_with: Ri
         seconds=0.02,
     )
     rig.engine = replace(rig.engine, cell_seconds=5.0)
-    came = rig.ask("?", "hello")
+    came = rig.ask("?", "hello", limits=Limits(calls=20_000, tokens=100_000_000, seconds=60.0))
     assert came.answer.answer == "True True"
     assert came.steps[0].status in {"ok", "interrupted"}
 
