@@ -27,16 +27,17 @@ from rlm_mcp.sandbox.answering import leave
 from rlm_mcp.sandbox.repl import Binding, Handed
 from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store import documents, events, facts, log
-from rlm_mcp.store.database import Store
+from rlm_mcp.store.database import Store, read_at
 from rlm_mcp.store.facts import FactRow
 from rlm_mcp.store.sessions import ScopePart, SessionRow
 from rlm_mcp.sublm.lm import Stop
-from rlm_mcp.verbs.read import read
+from rlm_mcp.verbs.read import log_spans, read
 from rlm_mcp.verbs.search import search
 
 _FACTS = 100_000
 _ROWS_AT_ONCE = 1_000
 _WHOLE_TOKENS = 16_000_000
+_WHOLE_BYTES = 64 << 20
 _DIFF_BYTES = 32 << 20
 _NUMBERS_END = 1 << 53
 """SQLite and floats hold no number of any size."""
@@ -211,10 +212,22 @@ class _Seen:
 
     def read(self, ref: Any) -> Handed:
         """The whole text of a Ref."""
-        answer = read(self.store, self.session, _text(ref, "ref"), max_tokens=_WHOLE_TOKENS)
+        parsed = parse_ref(_text(ref, "ref"))
+        if not (parsed.document or parsed.run or parsed.cell is not None):
+            return self._of_log(parsed)
+        answer = read(self.store, self.session, ref, max_tokens=_WHOLE_TOKENS)
         if answer.next_offset is not None:
-            raise RefError(f"{ref!r} has {answer.total_bytes:,} bytes, too many to read at once; read spans of it")
+            raise _too_long(ref, answer.total_bytes)
         return Handed(content=answer.text.encode("utf-8", "replace"))
+
+    def _of_log(self, ref: Ref) -> Handed:
+        """Bytes of a log as they are: while many become text and bytes again, no other thread works."""
+        owner, spans = log_spans(self.store, self.session, ref)
+        total = sum(span.end - span.start for span in spans)
+        if total > _WHOLE_BYTES:
+            raise _too_long(str(ref), total)
+        path = log.log_path(self.store.paths, owner.key)
+        return Handed(content=b"".join(read_at(path, span.start, span.end - span.start) for span in spans))
 
     def documents(self) -> JSON:
         """What is loaded, by name."""
@@ -369,6 +382,10 @@ def _as_json(rows: Sequence[object]) -> bytes:
     """A long list, some rows at a time: while the encoder works, no other thread does."""
     pieces = (json.dumps(rows[at : at + _ROWS_AT_ONCE])[1:-1] for at in range(0, len(rows), _ROWS_AT_ONCE))
     return f"[{', '.join(pieces)}]".encode("ascii")
+
+
+def _too_long(ref: str, count: int) -> RefError:
+    return RefError(f"{ref!r} has {count:,} bytes, too many to read at once; read spans of it")
 
 
 def _refuse(why: str, /, **_arguments: Any) -> Any:

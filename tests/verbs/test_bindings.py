@@ -2,7 +2,10 @@
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_mcp.config import Paths, Settings
-from rlm_mcp.errors import QueryError, RefError, RlmError
+from rlm_mcp.errors import QueryError, RefError, RlmError, StoreError
 from rlm_mcp.sandbox.answering import Answerer
 from rlm_mcp.sandbox.repl import Handed, called
 from rlm_mcp.store import events, sessions
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.sublm.lm import Stop
-from rlm_mcp.verbs.bindings import bindings, known
+from rlm_mcp.verbs.bindings import bindings, known, lent
 from rlm_mcp.verbs.locate import locate
+from rlm_mcp.verbs.read import read
+from rlm_mcp.verbs.search import search
 from tests.build import a_day
 from tests.documents import loaded_text
 from tests.repo.made import commit, git, repository, written
@@ -144,6 +149,64 @@ _JSON = st.recursive(
 def test_any_arguments_are_answered_or_refused_in_words(bound, name, arguments):
     """Nothing else is raised."""
     _ask(bound, name, arguments)
+
+
+def test_read_gives_what_the_verb_gives(bound):
+    """Every kind of Ref, byte for byte; spans that cut a character are widened alike."""
+    store, session, functions = bound
+    (row,) = called(functions, "documents", {})
+    refs = ["e1", "e2", "e1:1-3", "t1", "t2", "s", "log:0-5", "log:3-900", f"{session.key}.e2", row["ref"]]
+    for ref in refs:
+        handed = called(functions, "read", {"ref": f" {ref} "})
+        assert isinstance(handed, Handed)
+        assert handed.content.decode() == read(store, session, ref, max_tokens=100_000).text
+    for ref in ("e9999", "log:0-999999999", "0badcafe.e1", "t9999"):
+        with pytest.raises(RefError):
+            called(functions, "read", {"ref": ref})
+
+
+@pytest.mark.parametrize("name", ["search", "facts", "read", "events"])
+def test_functions_that_are_lent_a_store_answer_alike_and_end_when_nobody_waits(bound, name):
+    """Each call has a Store of its own for as long as it takes, given back even where it is refused."""
+    store, session, functions = bound
+    lendings: list[str] = []
+
+    @contextmanager
+    def lend() -> Iterator[Store]:
+        lendings.append("lent")
+        try:
+            yield store
+        finally:
+            lendings.append("back")
+
+    own = lent(lend, partial(bindings, scope=sessions.continued(store, session), repo=None, repo_missing="none"))
+    lendings.clear()
+    arguments = _calls(session)[name]
+    assert called(own, name, arguments) == called(functions, name, arguments)
+    with pytest.raises(RlmError):
+        called(own, name, {argument: [] for argument in arguments})
+    with pytest.raises(RlmError):
+        called(own, name, {})
+    assert lendings[:4] == ["lent", "back"] * 2
+
+
+def test_what_sqlite_does_for_a_call_ends_when_nobody_waits(bound):
+    """With an error of ours; the Store is as good as before."""
+    store, session, _functions = bound
+    began = threading.Event()
+    store.connection.create_function("begun", 0, lambda: began.set() or 1)
+    endless = "WITH RECURSIVE n(i) AS (SELECT begun() UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    made = {"endless": lambda: store.connection.execute(endless).fetchone()[0]}
+    own = lent(lambda: nullcontext(store), lambda _store: made)
+    answerer = Answerer()
+    pending = answerer.begin(own["endless"])
+    assert began.wait(60)
+    pending.leave.now()
+    assert pending.wait(60)
+    with pytest.raises(StoreError, match="interrupted"):
+        pending.found()
+    answerer.close()
+    assert search(store, session, "loader").text
 
 
 def test_no_other_session_and_no_other_file_is_handed_over(bound, tmp_path):

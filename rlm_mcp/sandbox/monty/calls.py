@@ -15,6 +15,7 @@ _PIECE_BYTES = 16 << 20
 """Of a large value, handed over at once."""
 _WHOLE_BYTES = 128 << 20
 """A large value that comes in one piece may be so long."""
+_ERROR_CHARS = 2_000
 _GIVEN = ("", "", "", 0)
 """How, name, arguments as JSON, first byte."""
 
@@ -28,7 +29,7 @@ def answered(bindings: Mapping[str, Binding], given: tuple[Any, ...]) -> Any:
             return {"return_value": _piece(_file(asked.name, answer), start, _PIECE_BYTES)}
         return {"return_value": _text(asked.name, answer)}
     except (RlmError, OSError) as error:  # OSError: the file is gone
-        return {"exc_type": "RuntimeError", "message": str(error).encode("utf-8", "replace").decode()}
+        return {"exc_type": "RuntimeError", "message": str(error)[:_ERROR_CHARS].encode("utf-8", "replace").decode()}
 
 
 def _read(given: tuple[Any, ...]) -> tuple[str, wire.Call, int]:
