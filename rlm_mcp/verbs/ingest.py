@@ -98,8 +98,9 @@ def _give_variables(store: Store, session: sessions.SessionRow, progress: Progre
     parent = belongings.parent_to_copy(store, session)
     if parent is None:
         return
-    with suppress(TranscriptError):  # gone: what was ingested of it serves
-        ingest(store, parent.path, progress=progress)  # up to where the fork begins
+    if parent.path != session.path:  # or its transcript was replaced by the fork's
+        with suppress(TranscriptError):  # gone: what was ingested of it serves
+            ingest(store, parent.path, progress=progress)  # up to where the fork begins
     belongings.copy_to_fork(store, lineage.settle(store, session), parent)
 
 

@@ -60,6 +60,18 @@ def _fork(store: Store, made: Transcript, folder: Path) -> SessionRow:
     return locate(store, transcript=fork.save(folder / "fork.jsonl"))
 
 
+def test_a_fork_written_over_its_parents_transcript_is_read_once(store, made, parent, holding, tmp_path):
+    """Where the parent's file would be, the fork's own is: it is served from what is stored."""
+    made.clock = datetime.now(UTC)
+    made.reply("The Cells ran.")
+    fork = made.forked(FORK)
+    fork.user("Try it another way.")
+    found = locate(store, transcript=fork.save(tmp_path / "parent.jsonl"))
+    assert found.key != parent.session.key
+    assert found.link is LinkKind.FORK
+    assert holding(found).run("1").output == "1"
+
+
 def test_a_fork_has_the_variables_and_says_whose_they_were(store, made, parent, holding, tmp_path):
     """In its first answer alone; the Brief lists them before, Refs of Cells mean what they meant, objects stay one."""
     fork = _fork(store, made, tmp_path)
