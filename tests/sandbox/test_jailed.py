@@ -192,10 +192,10 @@ def test_cells_that_leave_many_host_functions_behind_are_told_to_wait(rig):
     """A few may be at work for nobody; when they have ended there is room again."""
     go_on = threading.Event()
     rig.bindings = {"read": lambda ref: Handed(content=str(go_on.wait(60)).encode())}
-    found = rig.run("read('e1')", 0.2, grace=1.0)
+    found = rig.run("read('e1')", 0.2, grace=2.0)
     while found.ending is not Ending.ERROR:
         assert found.ending is Ending.INTERRUPTED
-        found = rig.run("read('e1')", 0.2, grace=1.0)
+        found = rig.run("read('e1')", 0.2, grace=2.0)
     assert found.output.rstrip().endswith("are still at work; try again soon")
     go_on.set()
     while rig.run("read('e1')").ending is not Ending.OK:
