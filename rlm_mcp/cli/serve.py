@@ -26,7 +26,7 @@ def serve_command(transcript: Path | None, repo: Path | None) -> None:
     For any other MCP client:
       rlm-mcp serve --transcript FILE
 
-    Tools: search, read, brief, status.
+    Tools: search, read, repl, load, ask, job, brief, status.
     """
     serve(
         transcript=transcript.absolute() if transcript is not None else None,
