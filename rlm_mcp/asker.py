@@ -20,7 +20,7 @@ from rlm_mcp.recursion.known import Known
 from rlm_mcp.recursion.replay import Unnoted, recorded
 from rlm_mcp.recursion.run import Engine, Run, entry
 from rlm_mcp.recursion.scope import Scope
-from rlm_mcp.sandbox.wire import JSON
+from rlm_mcp.sandbox.messages import JSON
 from rlm_mcp.store import documents, sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.ledger import Caps, StoreLedger

@@ -14,9 +14,9 @@ from rlm_mcp.errors import JailUnavailable
 from rlm_mcp.sandbox.jail import Jail, Limits
 from rlm_mcp.sandbox.jailed import JailedRepl
 from rlm_mcp.sandbox.layers import confinement, survey
+from rlm_mcp.sandbox.messages import Ending
 from rlm_mcp.sandbox.mounts import Mapped
 from rlm_mcp.sandbox.repl import Binding, Cell, Outcome
-from rlm_mcp.sandbox.wire import Ending
 from rlm_mcp.store import sessions
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow

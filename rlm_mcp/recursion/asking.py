@@ -13,8 +13,8 @@ from typing import Any
 
 from rlm_mcp.errors import BudgetExceeded, Cancelled, QueryError, SubLMError, SubLMTimeout
 from rlm_mcp.recursion.schema import check_schema, parsed
+from rlm_mcp.sandbox.messages import JSON
 from rlm_mcp.sandbox.repl import Binding
-from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.sublm.budget import Budget
 from rlm_mcp.sublm.lm import Request, Stop
 from rlm_mcp.sublm.metered import Asked, Metered, Purpose

@@ -21,8 +21,8 @@ from rlm_mcp.recursion.evidence import MAX_QUOTES
 from rlm_mcp.recursion.limit import Limit
 from rlm_mcp.recursion.scope import Scope
 from rlm_mcp.redact import redact
+from rlm_mcp.sandbox.messages import JSON
 from rlm_mcp.sandbox.repl import Binding, Handed
-from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store import runs
 from rlm_mcp.store.database import Store
 from rlm_mcp.sublm.metered import Asked

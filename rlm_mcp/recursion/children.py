@@ -14,8 +14,8 @@ from typing import Any
 from rlm_mcp.errors import QueryError
 from rlm_mcp.recursion.scope import Scope, Source
 from rlm_mcp.refs import Ref
+from rlm_mcp.sandbox.messages import JSON
 from rlm_mcp.sandbox.repl import Binding, Handed
-from rlm_mcp.sandbox.wire import JSON
 
 AT_ONCE = 4
 """Children of one Run that work at the same time."""

@@ -26,8 +26,8 @@ from rlm_mcp.recursion.reply import code_of
 from rlm_mcp.recursion.run_repl import RunRepl
 from rlm_mcp.recursion.scope import Scope, Source
 from rlm_mcp.recursion.setting_off import set_off
+from rlm_mcp.sandbox.messages import JSON
 from rlm_mcp.sandbox.repl import ENDING_OR_ASKING, Binding, Cell, Outcome, Repl
-from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.runs import RunRow, new_id
 from rlm_mcp.sublm.budget import Budget

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rlm_mcp.refs import Ref, Span
+from rlm_mcp.sandbox.messages import JSON
 from rlm_mcp.sandbox.repl import Handed
-from rlm_mcp.sandbox.wire import JSON
 
 _SMALL_BYTES = 256 << 10
 """Texts below are packed together, up to ``_PACK_BYTES``."""

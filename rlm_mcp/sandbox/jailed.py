@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rlm_mcp.errors import ReplBusy, ReplGone, RlmError
-from rlm_mcp.sandbox import wire
+from rlm_mcp.sandbox import messages, wire
 from rlm_mcp.sandbox.answering import LOOK_SECONDS, Answerer, Turn
 from rlm_mcp.sandbox.jail import Jail
 from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Handed, Outcome, called
@@ -37,7 +37,7 @@ _PIECE_BYTES = 1 << 20
 _ERROR_CHARS = 2_000
 _TIME_IS_OVER = "the Cell's time is over"
 _T = TypeVar("_T")
-_Message = TypeVar("_Message", wire.Ready, wire.Done, wire.Saved, wire.Restored)
+_Message = TypeVar("_Message", messages.Ready, messages.Done, messages.Saved, messages.Restored)
 
 
 class JailedRepl:
@@ -56,7 +56,7 @@ class JailedRepl:
         self._jail = jail
         self._output = os.memfd_create("rlm-mcp-output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._most_bytes = output_bytes + _WORD_BYTES
-        os.ftruncate(self._output, wire.MARK_BYTES + self._most_bytes)
+        os.ftruncate(self._output, messages.MARK_BYTES + self._most_bytes)
         fcntl.fcntl(self._output, fcntl.F_ADD_SEALS, _FIXED)  # it is main storage, beside the child's own limit
         self._variable_seconds = variable_seconds
         self.layers = jail.layers
@@ -65,9 +65,9 @@ class JailedRepl:
         self._reading = threading.Lock()
         """While it is held, the output's file stays open."""
         self._is_closed = False
-        message = wire.SetUp(bounds=asdict(jail.bounds), repo=jail.repo, output_bytes=output_bytes)
+        message = messages.SetUp(bounds=asdict(jail.bounds), repo=jail.repo, output_bytes=output_bytes)
         try:
-            self._ask(message, (self._output,), wire.Ready, _START_SECONDS)
+            self._ask(message, (self._output,), messages.Ready, _START_SECONDS)
         except ReplGone:
             self.close()
             raise
@@ -87,7 +87,7 @@ class JailedRepl:
     ) -> Outcome:
         """Run a Cell; whatever it or a host function does, the outcome is there at its time-out and grace."""
         turn = Turn(seconds=cell.timeout_seconds + grace_seconds, stop=stop, grace_seconds=grace_seconds)
-        message = wire.Run(
+        message = messages.Run(
             number=cell.number, code=cell.code, timeout_seconds=cell.timeout_seconds, session=cell.session
         )
         with self._turn():
@@ -95,7 +95,7 @@ class JailedRepl:
                 return Outcome(ending=None, output="", seconds=0.0, why="it was closed")
             self._wipe()
             try:
-                done = self._exchange(message, (), wire.Done, bindings, turn)
+                done = self._exchange(message, (), messages.Done, bindings, turn)
             except (wire.WireBroken, wire.FrameTooLong) as error:
                 return self._ended(turn, str(error))
             except TimeoutError:
@@ -105,10 +105,10 @@ class JailedRepl:
                 return self._ended(turn, f"the end of c{done.number} in place of that of c{cell.number}")
             return self._outcome(turn, done)
 
-    def save(self, descriptor: int, left_out: Collection[str] = ()) -> wire.Saved:
+    def save(self, descriptor: int, left_out: Collection[str] = ()) -> messages.Saved:
         """Save all variables; raises ``ReplGone``."""
-        message = wire.Save(variable_seconds=self._variable_seconds, left_out=tuple(left_out))
-        return self._ask(message, (descriptor,), wire.Saved, _SAVE_SECONDS)
+        message = messages.Save(variable_seconds=self._variable_seconds, left_out=tuple(left_out))
+        return self._ask(message, (descriptor,), messages.Saved, _SAVE_SECONDS)
 
     def restore(
         self,
@@ -117,16 +117,16 @@ class JailedRepl:
         descriptor: int | None,
         bindings: Mapping[str, Binding],
         left_out: Collection[str] = (),
-    ) -> wire.Restored:
+    ) -> messages.Restored:
         """Take saved variables back; raises ``ReplGone``."""
-        message = wire.Restore(
+        message = messages.Restore(
             session=session,
             variable_seconds=self._variable_seconds,
             variables=tuple(places),
             left_out=tuple(left_out),
         )
         with_it = () if descriptor is None else (descriptor,)
-        return self._ask(message, with_it, wire.Restored, _SAVE_SECONDS, bindings)
+        return self._ask(message, with_it, messages.Restored, _SAVE_SECONDS, bindings)
 
     def printed(self, most_bytes: int) -> str:
         """The end of what the Cell that runs has printed so far; nothing once it is closed."""
@@ -135,12 +135,12 @@ class JailedRepl:
                 return ""
             end = _PAGE_BYTES * bisect(range(self._most_bytes // _PAGE_BYTES), False, key=self._is_blank)
             start = max(0, end - _PAGE_BYTES - most_bytes)
-            content = os.pread(self._output, end - start, wire.MARK_BYTES + start).rstrip(b"\0")
+            content = os.pread(self._output, end - start, messages.MARK_BYTES + start).rstrip(b"\0")
         return content[-most_bytes:].decode("utf-8", "replace").lstrip("\ufffd")  # it may begin within a character
 
     def _is_blank(self, page: int) -> bool:
         """Whether nothing is written there, nor behind it: text is written from the beginning on."""
-        return not os.pread(self._output, _PAGE_BYTES, wire.MARK_BYTES + page * _PAGE_BYTES).strip(b"\0")
+        return not os.pread(self._output, _PAGE_BYTES, messages.MARK_BYTES + page * _PAGE_BYTES).strip(b"\0")
 
     def close(self) -> None:
         """End the child, from any thread; whoever talks with it is told that it ended."""
@@ -176,7 +176,7 @@ class JailedRepl:
 
     def _exchange(
         self,
-        message: wire.FromHost,
+        message: messages.FromHost,
         descriptors: tuple[int, ...],
         kind: type[_Message],
         bindings: Mapping[str, Binding],
@@ -192,9 +192,9 @@ class JailedRepl:
             said = self._said(turn)
             if isinstance(said, kind):
                 return said
-            if isinstance(said, wire.Refused):
+            if isinstance(said, messages.Refused):
                 raise wire.WireBroken(said.message)
-            if not isinstance(said, wire.Call):
+            if not isinstance(said, messages.Call):
                 raise wire.WireBroken(f"{type(said).__name__} in place of {kind.__name__}")
             self._answer(said, bindings, turn)
 
@@ -212,30 +212,30 @@ class JailedRepl:
             if wire.can_receive(self._jail.socket, min(turn.deadline, time.monotonic() + LOOK_SECONDS)):
                 return
 
-    def _said(self, turn: Turn) -> wire.FromChild:
+    def _said(self, turn: Turn) -> messages.FromChild:
         try:
             found, _none = wire.receive(self._jail.socket, max_bytes=wire.MAX_FROM_CHILD, deadline=turn.soon())
         except TimeoutError as error:
             raise wire.WireBroken("a frame that is cut") from error
         return wire.from_child(found)
 
-    def _answer(self, call: wire.Call, bindings: Mapping[str, Binding], turn: Turn) -> None:
+    def _answer(self, call: messages.Call, bindings: Mapping[str, Binding], turn: Turn) -> None:
         """Call the host function and send what it says; where the Cell's time ends meanwhile, that it did."""
         end = self._jail.socket
         try:
             answer = self._waited(partial(_answered, call, bindings), turn)
             opened = _opened(answer) if isinstance(answer, Handed) else None
         except (RlmError, OSError) as error:  # OSError: the file is gone, or no descriptor is left
-            told = wire.Failure(error=type(error).__name__, message=str(error)[:_ERROR_CHARS])
+            told = messages.Failure(error=type(error).__name__, message=str(error)[:_ERROR_CHARS])
             wire.send(end, told, deadline=turn.soon())
             return
         if opened is None:
             assert not isinstance(answer, Handed)
-            wire.send(end, wire.Value(value=answer), deadline=turn.soon())
+            wire.send(end, messages.Value(value=answer), deadline=turn.soon())
             return
         descriptor, length = opened
         try:
-            wire.send(end, wire.Value(file_bytes=length), (descriptor,), deadline=turn.soon())
+            wire.send(end, messages.Value(file_bytes=length), (descriptor,), deadline=turn.soon())
         finally:
             os.close(descriptor)
 
@@ -270,7 +270,7 @@ class JailedRepl:
 
     def _ask(
         self,
-        message: wire.FromHost,
+        message: messages.FromHost,
         descriptors: tuple[int, ...],
         kind: type[_Message],
         seconds: float,
@@ -298,7 +298,7 @@ class JailedRepl:
             why=self._jail.why_ended() or why,
         )
 
-    def _outcome(self, turn: Turn, done: wire.Done) -> Outcome:
+    def _outcome(self, turn: Turn, done: messages.Done) -> Outcome:
         output = self._written(done.written_bytes)
         final_at = len(output) if done.final_start < 0 else min(done.final_start, len(output))
         return Outcome(
@@ -312,12 +312,12 @@ class JailedRepl:
 
     def _written(self, count: int) -> bytes:
         """Of the output; without NULs behind it where nobody knows how long it is."""
-        found = os.pread(self._output, min(count, self._most_bytes), wire.MARK_BYTES)
+        found = os.pread(self._output, min(count, self._most_bytes), messages.MARK_BYTES)
         return found.rstrip(b"\0") if count > self._most_bytes else found
 
     def _wipe(self) -> None:
         """Empty the output file, and give its storage back."""
-        size = wire.MARK_BYTES + self._most_bytes
+        size = messages.MARK_BYTES + self._most_bytes
         try:
             with mmap.mmap(self._output, size) as view:
                 view.madvise(mmap.MADV_REMOVE)
@@ -326,7 +326,7 @@ class JailedRepl:
 
     def _marked(self) -> str:
         """The variable that the child was at."""
-        return os.pread(self._output, wire.MARK_BYTES, 0).partition(b"\0")[0].decode("utf-8", "replace")
+        return os.pread(self._output, messages.MARK_BYTES, 0).partition(b"\0")[0].decode("utf-8", "replace")
 
 
 def _text(raw: bytes) -> str:
@@ -336,7 +336,7 @@ def _text(raw: bytes) -> str:
     return "".join([*pieces, decode(b"", final=True)])
 
 
-def _answered(call: wire.Call, bindings: Mapping[str, Binding]) -> wire.JSON | Handed:
+def _answered(call: messages.Call, bindings: Mapping[str, Binding]) -> messages.JSON | Handed:
     """What the host function says; a large answer is put into a file."""
     answer = called(bindings, call.name, call.arguments)
     if isinstance(answer, Handed):

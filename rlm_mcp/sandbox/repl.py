@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rlm_mcp.errors import RlmError
-from rlm_mcp.sandbox.wire import JSON, Ending, Restored, Saved
+from rlm_mcp.sandbox.messages import JSON, Ending, Restored, Saved
 
 GRACE_SECONDS = 0.5
 """How long a Cell may take to stop in order, once told to."""

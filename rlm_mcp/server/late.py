@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rlm_mcp.sandbox.messages import JSON
 from rlm_mcp.sandbox.repl import Binding, Handed, called
-from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.server.progress import Progress
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.sessions import SessionRow

@@ -24,8 +24,8 @@ from rlm_mcp.repo.diffs import BaseKind, DiffAnswer, DiffQuery, commit_named, di
 from rlm_mcp.repo.git import Commit
 from rlm_mcp.repo.grep import GREP_LIMITS, GrepAnswer, GrepLimits
 from rlm_mcp.sandbox.answering import leave
+from rlm_mcp.sandbox.messages import JSON
 from rlm_mcp.sandbox.repl import Binding, Handed
-from rlm_mcp.sandbox.wire import JSON
 from rlm_mcp.store import documents, events, facts, log
 from rlm_mcp.store.database import Store, read_at
 from rlm_mcp.store.facts import FactRow

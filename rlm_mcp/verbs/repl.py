@@ -16,8 +16,8 @@ from typing import Any
 from rlm_mcp.errors import ReplBusy, ReplGone, UsageError
 from rlm_mcp.locks import Held, locked
 from rlm_mcp.recursion.known import OfSession
+from rlm_mcp.sandbox.messages import SLOW
 from rlm_mcp.sandbox.repl import Binding, Cell, Repl
-from rlm_mcp.sandbox.wire import SLOW
 from rlm_mcp.store import belongings, cells
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
 from rlm_mcp.store.database import Store

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from rlm_mcp.config import Settings
 from rlm_mcp.redact import redact
+from rlm_mcp.sandbox.messages import Ending
 from rlm_mcp.sandbox.repl import Cell, Outcome, Repl
-from rlm_mcp.sandbox.wire import Ending
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.text import clean, cut, one_line

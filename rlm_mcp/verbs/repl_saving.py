@@ -12,8 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from rlm_mcp.sandbox.messages import Saved
 from rlm_mcp.sandbox.repl import Binding, Repl
-from rlm_mcp.sandbox.wire import Saved
 from rlm_mcp.store import cells
 from rlm_mcp.store.cells import CellRow, CellStatus, Checkpoint
 from rlm_mcp.store.database import Store, translated

@@ -10,8 +10,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm_mcp.sandbox import wire
-from rlm_mcp.sandbox.wire import Ending, WireBroken
+from rlm_mcp.sandbox import messages, wire
+from rlm_mcp.sandbox.messages import Ending
+from rlm_mcp.sandbox.wire import WireBroken
 
 _NAMES = st.text(st.characters(codec="utf-8"), max_size=40)
 _VARIABLES = _NAMES.filter(str.isidentifier) | st.sampled_from(("x", "\u00e4", "a1"))
@@ -29,11 +30,11 @@ _ANY_JSON = st.recursive(
     max_leaves=20,
 )
 _MESSAGES = st.one_of(
-    st.builds(wire.Ready, layers=st.lists(_LINES, max_size=5).map(tuple)),
-    st.builds(wire.Refused, message=_LINES),
-    st.builds(wire.Call, name=_NAMES, arguments=st.dictionaries(_NAMES, _JSON, max_size=5)),
+    st.builds(messages.Ready, layers=st.lists(_LINES, max_size=5).map(tuple)),
+    st.builds(messages.Refused, message=_LINES),
+    st.builds(messages.Call, name=_NAMES, arguments=st.dictionaries(_NAMES, _JSON, max_size=5)),
     st.builds(
-        wire.Done,
+        messages.Done,
         number=_COUNTS,
         ending=st.sampled_from(Ending),
         written_bytes=_COUNTS,
@@ -42,12 +43,12 @@ _MESSAGES = st.one_of(
         variables=_PAIRS,
     ),
     st.builds(
-        wire.Saved,
+        messages.Saved,
         variables=st.lists(st.tuples(_VARIABLES, _COUNTS, _COUNTS), max_size=5).map(tuple),
         unsaved=_PAIRS,
         complaint=_LINES,
     ),
-    st.builds(wire.Restored, lost=_PAIRS),
+    st.builds(messages.Restored, lost=_PAIRS),
 )
 _FIELDS = (
     "kind", "number", "layers", "message", "name", "arguments", "ending", "written_bytes", "lost_bytes", "final_start",
@@ -56,7 +57,7 @@ _FIELDS = (
 _KINDS = ("Ready", "Refused", "Call", "Done", "Saved", "Restored", "Run", "Value")
 
 
-def _received(sent: bytes) -> wire.FromChild | None:
+def _received(sent: bytes) -> messages.FromChild | None:
     """What the host makes of it; None for an error it may be."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -82,14 +83,14 @@ def _send(end: socket.socket, sent: bytes) -> None:
         end.close()
 
 
-def _is_whole(message: wire.FromChild) -> bool:
+def _is_whole(message: messages.FromChild) -> bool:
     """Whether it could have been sent: then every field is of its type."""
     frame = wire.framed(message)
     return wire.framed(wire.from_child(json.loads(frame[4:]))) == frame
 
 
 @given(message=_MESSAGES)
-def test_every_message_survives_the_wire(message: wire.FromChild) -> None:
+def test_every_message_survives_the_wire(message: messages.FromChild) -> None:
     """It is the same at the other end."""
     assert _received(wire.framed(message)) == message
 
@@ -122,7 +123,7 @@ def test_any_object_is_a_message_or_a_broken_wire(found: dict[str, Any]) -> None
     ),
 )
 @settings(max_examples=300)
-def test_a_changed_message_is_a_message_or_a_broken_wire(message: wire.FromChild, changes: dict[str, Any]) -> None:
+def test_a_changed_message_is_a_message_or_a_broken_wire(message: messages.FromChild, changes: dict[str, Any]) -> None:
     """Nothing else is raised, and what comes through has every field as it must be."""
     body = json.dumps(json.loads(wire.framed(message)[4:]) | changes).encode()
     received = _received(struct.pack(">I", len(body)) + body)
@@ -130,14 +131,14 @@ def test_a_changed_message_is_a_message_or_a_broken_wire(message: wire.FromChild
 
 
 @given(message=_MESSAGES, cut=st.integers(0, 10_000))
-def test_a_cut_message_is_no_message(message: wire.FromChild, cut: int) -> None:
+def test_a_cut_message_is_no_message(message: messages.FromChild, cut: int) -> None:
     """However far it came."""
     frame = wire.framed(message)
     assert _received(frame[: cut % len(frame)]) is None
 
 
 @given(messages=st.lists(_MESSAGES, min_size=2, max_size=4))
-def test_what_follows_a_message_lies_there_still(messages: list[wire.FromChild]) -> None:
+def test_what_follows_a_message_lies_there_still(messages: list[messages.FromChild]) -> None:
     """One frame is taken at a time; that there is more can be seen."""
     ours, theirs = socket.socketpair()
     with ours, theirs:

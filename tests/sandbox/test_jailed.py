@@ -13,8 +13,8 @@ import pytest
 
 from rlm_mcp.errors import QueryError, ReplGone
 from rlm_mcp.sandbox.answering import leave
+from rlm_mcp.sandbox.messages import Ending
 from rlm_mcp.sandbox.repl import Cell, Handed
-from rlm_mcp.sandbox.wire import Ending
 from tests.repls import NOBODY, Rig, opened, rigged, start
 
 FIND_SOCKET = """

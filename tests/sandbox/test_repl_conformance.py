@@ -11,9 +11,9 @@ import pytest
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import QueryError, ReplGone
+from rlm_mcp.sandbox.messages import Ending
 from rlm_mcp.sandbox.mounts import Mapped
 from rlm_mcp.sandbox.repl import ENDING_OR_ASKING, Binding, Handed, Repl
-from rlm_mcp.sandbox.wire import Ending
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.sessions import SessionRow
 from rlm_mcp.verbs.locate import locate

@@ -11,8 +11,9 @@ from contextlib import nullcontext
 
 import pytest
 
-from rlm_mcp.sandbox import wire
-from rlm_mcp.sandbox.wire import Ending, FrameTooLong, WireBroken
+from rlm_mcp.sandbox import messages, wire
+from rlm_mcp.sandbox.messages import Ending
+from rlm_mcp.sandbox.wire import FrameTooLong, WireBroken
 from tests.repls import opened
 
 _MOST = wire.MAX_FROM_CHILD
@@ -34,17 +35,17 @@ def _framed(body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + body
 
 
-def _received(end: socket.socket, seconds: float = 5.0) -> wire.FromChild:
+def _received(end: socket.socket, seconds: float = 5.0) -> messages.FromChild:
     found, descriptors = wire.receive(end, max_bytes=_MOST, deadline=time.monotonic() + seconds)
     assert descriptors == ()
     return wire.from_child(found)
 
 
-FROM_CHILD: list[wire.FromChild] = [
-    wire.Ready(layers=("seccomp", "Landlock 4")),
-    wire.Refused(message="no room"),
-    wire.Call(name="search", arguments={"query": "\u00e4\U0001f600", "limit": 3, "deep": [1, [2.5, None, True]]}),
-    wire.Done(
+FROM_CHILD: list[messages.FromChild] = [
+    messages.Ready(layers=("seccomp", "Landlock 4")),
+    messages.Refused(message="no room"),
+    messages.Call(name="search", arguments={"query": "\u00e4\U0001f600", "limit": 3, "deep": [1, [2.5, None, True]]}),
+    messages.Done(
         number=3,
         ending=Ending.FINAL,
         written_bytes=7,
@@ -52,17 +53,17 @@ FROM_CHILD: list[wire.FromChild] = [
         final_start=3,
         variables=(("x", "int, 1"), ("\u00e4", "str, 3 characters")),
     ),
-    wire.Saved(variables=(("x", 0, 12),), unsaved=(("y", "TypeError: no"),), complaint=""),
-    wire.Restored(lost=(("y", "gone"),)),
+    messages.Saved(variables=(("x", 0, 12),), unsaved=(("y", "TypeError: no"),), complaint=""),
+    messages.Restored(lost=(("y", "gone"),)),
 ]
-FROM_HOST: list[wire.FromHost] = [
-    wire.SetUp(bounds={"memory_bytes": 1}, repo="/repo", output_bytes=5),
-    wire.Run(number=3, code="1 + 1", timeout_seconds=0.5, session={"key": "a", "earlier": []}),
-    wire.Value(value=["\ud800", {"a": 1}]),
-    wire.Value(file_bytes=100),
-    wire.Failure(error="RefError", message="no 'e99'"),
-    wire.Save(variable_seconds=1.5),
-    wire.Restore(session={"key": "a"}, variable_seconds=1.5, variables=(("x", 0, 3),)),
+FROM_HOST: list[messages.FromHost] = [
+    messages.SetUp(bounds={"memory_bytes": 1}, repo="/repo", output_bytes=5),
+    messages.Run(number=3, code="1 + 1", timeout_seconds=0.5, session={"key": "a", "earlier": []}),
+    messages.Value(value=["\ud800", {"a": 1}]),
+    messages.Value(file_bytes=100),
+    messages.Failure(error="RefError", message="no 'e99'"),
+    messages.Save(variable_seconds=1.5),
+    messages.Restore(session={"key": "a"}, variable_seconds=1.5, variables=(("x", 0, 3),)),
 ]
 
 
@@ -91,14 +92,14 @@ def test_a_descriptor_comes_along_to_the_child_and_never_back(ends, tmp_path):
     path.write_text("mapped", encoding="ascii")
     ours, theirs = ends
     with path.open("rb") as file:
-        wire.send(ours, wire.Value(file_bytes=6), (file.fileno(),), deadline=time.monotonic() + 5)
+        wire.send(ours, messages.Value(file_bytes=6), (file.fileno(),), deadline=time.monotonic() + 5)
         _found, descriptors = wire.receive(theirs, max_bytes=wire.MAX_FROM_HOST)
         assert len(descriptors) == 1
         assert os.pread(descriptors[0], 6, 0) == b"mapped"
         os.close(descriptors[0])
         before = opened()
-        wire.send(theirs, wire.Ready(layers=()), (file.fileno(), file.fileno()))
-        assert _received(ours) == wire.Ready(layers=())
+        wire.send(theirs, messages.Ready(layers=()), (file.fileno(), file.fileno()))
+        assert _received(ours) == messages.Ready(layers=())
         assert opened() == before
 
 
@@ -112,14 +113,14 @@ def test_a_giant_frame_is_refused_by_its_length_alone(ends, length):
 
 def test_a_frame_of_just_the_most_is_taken(ends):
     """And one byte more is refused by whoever would send it."""
-    empty = len(wire.framed(wire.Call(name="give", arguments={"q": ""}))) - 4
-    message = wire.Call(name="give", arguments={"q": "x" * (_MOST - empty)})
+    empty = len(wire.framed(messages.Call(name="give", arguments={"q": ""}))) - 4
+    message = messages.Call(name="give", arguments={"q": "x" * (_MOST - empty)})
     sender = threading.Thread(target=wire.send, args=(ends[1], message))
     sender.start()
     assert _received(ends[0], 30) == message
     sender.join()
     with pytest.raises(FrameTooLong, match="at most"):
-        wire.send(ends[1], wire.Call(name="give", arguments={"q": "x" * (_MOST - empty + 1)}))
+        wire.send(ends[1], messages.Call(name="give", arguments={"q": "x" * (_MOST - empty + 1)}))
     assert not wire.has_more(ends[0])
 
 
@@ -128,7 +129,7 @@ def test_a_call_that_needs_little_may_not_be_long(ends, name):
     """Who would send it is told; who sends it all the same breaks the wire before anything of it is parsed."""
     arguments = {"query": "x" * 200_000}
     with pytest.raises(FrameTooLong, match=r"200,.* bytes in one call of .*; at most 131,072 fit"):
-        wire.send(ends[1], wire.Call(name=name, arguments=arguments))
+        wire.send(ends[1], messages.Call(name=name, arguments=arguments))
     assert not wire.has_more(ends[0])
     forged = json.dumps({"kind": "Call", "name": name, "arguments": arguments}).encode()
     sender = threading.Thread(target=ends[1].sendall, args=(_framed(forged),))
@@ -143,7 +144,7 @@ def test_a_call_that_needs_little_may_not_be_long(ends, name):
 )
 def test_a_frame_of_very_many_values_is_refused_before_it_is_parsed(ends, value):
     """By whoever would send it, and by the host: while it parses, nobody else is answered."""
-    message = wire.Call(name="llm_map", arguments={"items": value})
+    message = messages.Call(name="llm_map", arguments={"items": value})
     with pytest.raises(FrameTooLong, match="more than 200,000 values"):
         wire.send(ends[1], message)
     body = json.dumps({"kind": "Call", "name": "llm_map", "arguments": {"items": value}}).encode()
@@ -160,7 +161,7 @@ def test_a_frame_of_very_many_values_is_refused_before_it_is_parsed(ends, value)
 def test_what_stands_in_texts_is_no_value(ends, item):
     """A batch of three megabytes of tables, code and JSON goes through as it is."""
     items = [item] * min(9_000, 3_000_000 // len(json.dumps(item, ensure_ascii=False).encode()))
-    message = wire.Call(name="llm_map", arguments={"items": items, "prompt": "{item}"})
+    message = messages.Call(name="llm_map", arguments={"items": items, "prompt": "{item}"})
     sender = threading.Thread(target=wire.send, args=(ends[1], message))
     sender.start()
     assert _received(ends[0], 30) == message
@@ -183,7 +184,7 @@ def test_what_is_no_json_is_not_sent(ends):
         (10**5_000, ValueError),
     ):
         with pytest.raises(error):
-            wire.send(ends[1], wire.Call(name="n", arguments={"q": value}))
+            wire.send(ends[1], messages.Call(name="n", arguments={"q": value}))
     assert not wire.has_more(ends[0])
 
 
@@ -207,20 +208,20 @@ def test_a_frame_that_does_not_come_is_waited_for_until_the_deadline(ends, sent)
 def test_a_peer_that_does_not_read_breaks_the_wire(ends):
     """At the deadline, though its buffer is full."""
     with pytest.raises(WireBroken, match="does not read"):
-        wire.send(ends[0], wire.Failure(error="x", message="y" * 3_000_000), deadline=time.monotonic() + 0.1)
+        wire.send(ends[0], messages.Failure(error="x", message="y" * 3_000_000), deadline=time.monotonic() + 0.1)
 
 
 def test_a_peer_that_is_gone_breaks_the_wire(ends):
     """For sending and receiving alike; so does our own end where another thread has closed it."""
     ends[1].close()
     with pytest.raises(WireBroken):
-        wire.send(ends[0], wire.Save(variable_seconds=1), deadline=time.monotonic() + 1)
+        wire.send(ends[0], messages.Save(variable_seconds=1), deadline=time.monotonic() + 1)
     with pytest.raises(WireBroken):
         wire.receive(ends[0], max_bytes=_MOST, deadline=time.monotonic() + 1)
     assert wire.has_more(ends[0])
     ends[0].close()
     for broken in (
-        lambda: wire.send(ends[0], wire.Save(variable_seconds=1), deadline=time.monotonic() + 1),
+        lambda: wire.send(ends[0], messages.Save(variable_seconds=1), deadline=time.monotonic() + 1),
         lambda: wire.receive(ends[0], max_bytes=_MOST, deadline=time.monotonic() + 1),
         lambda: wire.has_more(ends[0]),
         lambda: wire.can_receive(ends[0], time.monotonic() + 1),
@@ -235,7 +236,7 @@ def test_a_host_that_is_gone_breaks_the_wire_of_a_child(ends):
     with pytest.raises(WireBroken):
         wire.receive(ends[1], max_bytes=wire.MAX_FROM_HOST)
     with pytest.raises(WireBroken):
-        wire.send(ends[1], wire.Ready(layers=()))
+        wire.send(ends[1], messages.Ready(layers=()))
 
 
 @pytest.mark.parametrize(
@@ -318,7 +319,7 @@ def test_what_a_child_says_is_one_line_of_what_can_be_seen():
     seen = "k ]0;pwn  # S       e\u0301\u00e4\U0001f600"
     done = wire.from_child({**_DONE, "variables": [["x", said]]})
     assert done == wire.from_child({**_DONE, "variables": [["x", seen]]})
-    assert isinstance(done, wire.Done)
+    assert isinstance(done, messages.Done)
     assert done.variables == (("x", seen),)
     for found in (
         {"kind": "Saved", "variables": [["x", 0, 1]], "unsaved": [["y", said]], "complaint": said},
@@ -362,10 +363,10 @@ def test_values_of_every_depth_break_the_wire_or_are_told_in_few_words():
         ):
             message, why = _tried(found)
             assert len(why) < 300
-            assert message is None or (isinstance(message, wire.Call) and depth < 32)
+            assert message is None or (isinstance(message, messages.Call) and depth < 32)
 
 
-def _tried(found: dict[str, object]) -> tuple[wire.FromChild | None, str]:
+def _tried(found: dict[str, object]) -> tuple[messages.FromChild | None, str]:
     """The message, or why it is none."""
     try:
         return wire.from_child(found), ""

@@ -11,8 +11,8 @@ from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import JailUnavailable, ReplGone, StoreError, UsageError
 from rlm_mcp.sandbox.escapes.attempt import Verdict
 from rlm_mcp.sandbox.layers import Survey
+from rlm_mcp.sandbox.messages import Ending
 from rlm_mcp.sandbox.repl import Cell, Outcome, Repl
-from rlm_mcp.sandbox.wire import Ending
 from rlm_mcp.store import degraded
 from rlm_mcp.store.database import Store
 from rlm_mcp.store.log import log_path

@@ -15,9 +15,9 @@ from rlm_mcp.sandbox.escapes.canaries import Canaries, canaries, grown, host_use
 from rlm_mcp.sandbox.jail import Jail, Limits
 from rlm_mcp.sandbox.jailed import JailedRepl
 from rlm_mcp.sandbox.layers import Confinement
+from rlm_mcp.sandbox.messages import Ending
 from rlm_mcp.sandbox.mounts import Mapped
 from rlm_mcp.sandbox.repl import Cell, Outcome, Repl
-from rlm_mcp.sandbox.wire import Ending
 
 _PRELUDE = Path(__file__).with_name("prelude.py")
 _ANSWER_SECONDS = 5.0

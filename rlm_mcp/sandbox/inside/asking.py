@@ -9,7 +9,7 @@ import os
 import socket
 from typing import Any
 
-from rlm_mcp.sandbox import wire
+from rlm_mcp.sandbox import messages, wire
 from rlm_mcp.sandbox.inside.cell import Runner
 
 _HALF_AN_EXCHANGE = 70
@@ -59,7 +59,7 @@ class Host:
         self._end = end
         self.runner = runner
 
-    def receive(self) -> tuple[wire.FromHost, tuple[int, ...]]:
+    def receive(self) -> tuple[messages.FromHost, tuple[int, ...]]:
         """The host's next message, and descriptors that came along."""
         found, descriptors = wire.receive(self._end, max_bytes=wire.MAX_FROM_HOST)
         return wire.from_host(found), descriptors
@@ -81,11 +81,11 @@ class Host:
         return found
 
     def _asked(self, name: str, arguments: dict[str, Any]) -> Any:
-        frame = wire.framed(wire.Call(name=name, arguments=arguments))
+        frame = wire.framed(messages.Call(name=name, arguments=arguments))
         message, descriptors = self.runner.calling(lambda: self._exchange(frame))
-        if isinstance(message, wire.Failure):
+        if isinstance(message, messages.Failure):
             raise HostError(message.message, message.error)
-        assert isinstance(message, wire.Value)
+        assert isinstance(message, messages.Value)
         if message.file_bytes < 0:
             return message.value
         try:
@@ -96,7 +96,7 @@ class Host:
                 raise
         raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}; del some documents or views of texts")
 
-    def _exchange(self, frame: bytes) -> tuple[wire.FromHost, tuple[int, ...]]:
+    def _exchange(self, frame: bytes) -> tuple[messages.FromHost, tuple[int, ...]]:
         try:
             wire.send_framed(self._end, frame)
             return self.receive()

@@ -27,7 +27,7 @@ from rlm_mcp.sandbox.inside.telling import (
     one_line_of,
     own_attributes,
 )
-from rlm_mcp.sandbox.wire import MARK_BYTES, Done, Ending
+from rlm_mcp.sandbox.messages import MARK_BYTES, Done, Ending
 
 _FLUSH_CHARS = 8_192
 _WORD_CHARS = 16_000

@@ -11,7 +11,7 @@ import os
 import socket
 from typing import Any
 
-from rlm_mcp.sandbox import wire
+from rlm_mcp.sandbox import messages, wire
 from rlm_mcp.sandbox.inside import saving
 from rlm_mcp.sandbox.inside.asking import Host
 from rlm_mcp.sandbox.inside.cell import Output, Runner
@@ -25,14 +25,14 @@ def main(descriptor: int) -> None:
     end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=descriptor)  # Codex's sandbox lets nobody ask
     first, descriptors = wire.receive(end, max_bytes=wire.MAX_FROM_HOST)
     setting_up = wire.from_host(first)
-    assert isinstance(setting_up, wire.SetUp)
+    assert isinstance(setting_up, messages.SetUp)
     bounds: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in setting_up.bounds.items()
     }
     try:
         layers = lock_down(Bounds(**bounds), keep=(descriptor, *descriptors)) if bounds else ()
     except LockdownError as error:
-        wire.send(end, wire.Refused(message=str(error)))
+        wire.send(end, messages.Refused(message=str(error)))
         return
     speak_briefly()
     runner = Runner(Output(descriptors[0], setting_up.output_bytes))
@@ -41,7 +41,7 @@ def main(descriptor: int) -> None:
     runner.give(seen.names(), seen.lazy())
     saving.begin(runner, seen)
     gc.freeze()  # what is here now stays: no Cell pays for looking through it again and again
-    wire.send(end, wire.Ready(layers=tuple(layers)))
+    wire.send(end, messages.Ready(layers=tuple(layers)))
     try:
         while True:
             message, descriptors = host.receive()
@@ -50,26 +50,26 @@ def main(descriptor: int) -> None:
         os._exit(0)  # the host is gone; what Cells have registered to run at the end is not run
 
 
-def _answer(runner: Runner, seen: Seen, message: wire.FromHost, descriptors: tuple[int, ...]) -> wire.FromChild:
+def _answer(runner: Runner, seen: Seen, message: messages.FromHost, descriptors: tuple[int, ...]) -> messages.FromChild:
     try:
         match message:
-            case wire.Run():
+            case messages.Run():
                 if seen.at(message.session):
                     runner.outdate()
                 return runner.run(message.number, message.code, message.timeout_seconds)
-            case wire.Save():
+            case messages.Save():
                 variables = runner.variables()
                 left_out = set(message.left_out)
                 wanted = {name: value for name, value in variables.items() if name not in left_out}
                 return saving.save(descriptors[0], wanted, message.variable_seconds)
-            case wire.Restore():
+            case messages.Restore():
                 seen.at(message.session)
                 runner.clear()
                 places = [(name, start, length) for name, start, length in message.variables]
                 return (
                     saving.restore(descriptors[0], places, message.variable_seconds, message.left_out)
                     if descriptors
-                    else wire.Restored(lost=())
+                    else messages.Restored(lost=())
                 )
             case _:
                 raise wire.WireBroken(f"{type(message).__name__} out of turn")

@@ -23,7 +23,7 @@ import cloudpickle  # type: ignore[import-untyped]  # it ships none
 
 from rlm_mcp.sandbox.inside.cell import CellTimeout
 from rlm_mcp.sandbox.inside.telling import clean
-from rlm_mcp.sandbox.wire import MORE, SLOW, Restored, Saved
+from rlm_mcp.sandbox.messages import MORE, SLOW, Restored, Saved
 
 _LEAVES, _PUTS = frozenset({"GLOBAL", "BINUNICODE", "BINBYTES", "SHORT_BINBYTES"}), frozenset({"BINPUT", "LONG_BINPUT"})
 _PROTOCOL = 3

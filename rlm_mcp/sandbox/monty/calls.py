@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlm_mcp.errors import RlmError
-from rlm_mcp.sandbox import wire
+from rlm_mcp.sandbox import messages, wire
+from rlm_mcp.sandbox.messages import JSON
 from rlm_mcp.sandbox.repl import Binding, Handed, called
-from rlm_mcp.sandbox.wire import JSON
 
 _PIECE_BYTES = 16 << 20
 """Of a large value, handed over at once."""
@@ -32,7 +32,7 @@ def answered(bindings: Mapping[str, Binding], given: tuple[Any, ...]) -> Any:
         return {"exc_type": "RuntimeError", "message": str(error)[:_ERROR_CHARS].encode("utf-8", "replace").decode()}
 
 
-def _read(given: tuple[Any, ...]) -> tuple[str, wire.Call, int]:
+def _read(given: tuple[Any, ...]) -> tuple[str, messages.Call, int]:
     """How it is to be answered, the call, the first byte: by the same rules as a call that comes over the wire.
 
     Raises:
@@ -50,7 +50,7 @@ def _read(given: tuple[Any, ...]) -> tuple[str, wire.Call, int]:
         message = wire.from_child({"kind": "Call", "name": name, "arguments": json.loads(text)})
     except (ValueError, RecursionError, wire.WireBroken) as error:
         raise RlmError(f"no call of a host function: {error}") from error
-    assert isinstance(message, wire.Call)
+    assert isinstance(message, messages.Call)
     return how, message, start
 
 

@@ -25,11 +25,12 @@ import pydantic_monty
 from pydantic_monty import MontyError, MontyRuntimeError, MontySyntaxError
 
 from rlm_mcp.errors import ReplGone
+from rlm_mcp.sandbox.messages import Ending, Restored, Saved
 from rlm_mcp.sandbox.monty.calls import answered
 from rlm_mcp.sandbox.monty.cell import Frame, explained, showing_value
 from rlm_mcp.sandbox.monty.worker import REPO, Function, Unreadable, Worker, WorkerGone
 from rlm_mcp.sandbox.repl import GRACE_SECONDS, Binding, Cell, Outcome
-from rlm_mcp.sandbox.wire import Ending, Restored, Saved, is_name, shown
+from rlm_mcp.sandbox.wire import is_name, shown
 
 _BEGIN_SECONDS = 20.0
 _SAVE_SECONDS = 60.0

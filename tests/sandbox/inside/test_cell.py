@@ -2,8 +2,8 @@
 
 import pytest
 
+from rlm_mcp.sandbox.messages import Ending
 from rlm_mcp.sandbox.repl import Handed
-from rlm_mcp.sandbox.wire import Ending
 from tests.repls import Rig, rigged
 
 

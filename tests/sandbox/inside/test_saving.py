@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rlm_mcp.errors import ReplGone
+from rlm_mcp.sandbox.messages import Ending, Restored, Saved
 from rlm_mcp.sandbox.repl import Handed
-from rlm_mcp.sandbox.wire import Ending, Restored, Saved
 from tests.repls import NOBODY, Rig, opened, rigged, start
 
 

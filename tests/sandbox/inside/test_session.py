@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlm_mcp.config import Paths, Settings
-from rlm_mcp.sandbox.wire import Ending
+from rlm_mcp.sandbox.messages import Ending
 from rlm_mcp.store import events, lineage, sessions
 from rlm_mcp.store.database import Store, open_store
 from rlm_mcp.store.log import log_path

@@ -10,8 +10,8 @@ import pytest
 
 from rlm_mcp.config import Paths, Settings
 from rlm_mcp.errors import ReplGone
+from rlm_mcp.sandbox.messages import Ending
 from rlm_mcp.sandbox.repl import Handed
-from rlm_mcp.sandbox.wire import Ending
 from rlm_mcp.store import sessions
 from rlm_mcp.store.database import open_store
 from rlm_mcp.verbs.bindings import bindings
