@@ -148,8 +148,12 @@ def test_an_idle_repl_is_parked_and_comes_back_with_its_variables(stores: Stores
         _until(lambda: repls._spares)
         (spare,) = repls._spares.values()
         pid = _pid(repls, session)
-        repls._park_idle()
-        assert not _is_running(pid)
+
+        def is_parked() -> bool:
+            repls._park_idle()  # again where its variables are just being saved: then it is not idle yet
+            return not _is_running(pid)
+
+        _until(is_parked)
         assert not spare.is_alive
         answer = repls.run(store, session, "r")
         assert (answer.output, answer.notes) == (r, ("variables restored as of c2",))
